@@ -1,0 +1,234 @@
+"""What the three adapters for JavaScript runtimes share.
+
+Each brings a bridge: the few things in which its way to call JavaScript differs. No JavaScript
+object and no JavaScript exception goes further than these files.
+"""
+
+from unisocket.adapters import Adapter, Runtime, Timer, Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from unisocket.adapters import Sink
+
+__all__ = ("Bridge", "JavaScriptAdapter", "JavaScriptTransport", "JavaScriptRuntime")
+
+# Node 20 fires "error" and nothing else when an opening fails; everywhere else "close" follows at once.
+CLOSE_AFTER_ERROR = 1.0  # seconds
+
+BLOCKING = "this runtime cannot block: use `async with unisocket.connect(url) as ws`, or WebSocket with handlers"
+
+_alive: list["Any"] = []  # the sockets that are not closed: they live, referenced or not
+
+
+class Bridge:
+    """How one runtime calls JavaScript.
+
+    Attributes:
+        scope: The global object: a window, a worker's scope, or Node's.
+    """
+
+    scope: "Any" = None
+
+    def construct(self, constructor: "Any", *arguments: "Any") -> "Any":
+        """`new constructor(...arguments)`."""
+        return constructor.new(*arguments)
+
+    def listener(self, callback: "Callable[[Any], None]") -> "Any":
+        """Make a plain function one that JavaScript may call until it is freed."""
+        return callback
+
+    def free(self, listeners: "list[Any]") -> None:
+        """Free what `listener()` made."""
+
+    def call(self, target: "Any", name: str, *arguments: "Any") -> "Any":
+        """`target.name(...arguments)`."""
+        return getattr(target, name)(*arguments)
+
+    def bytes_out(self, data: bytes) -> "Any":
+        """Copy bytes into a Uint8Array."""
+        raise NotImplementedError("a bridge has bytes_out(data)")
+
+    def bytes_in(self, buffer: "Any") -> bytes:
+        """Copy an ArrayBuffer to bytes, or into a bytearray that nobody else has."""
+        raise NotImplementedError("a bridge has bytes_in(buffer)")
+
+
+class JavaScriptAdapter(Adapter):
+    """Opens connections with the WebSocket of a JavaScript runtime.
+
+    Args:
+        close_timeout: How long a peer may take to answer a close frame, in seconds; None = for ever.
+    """
+
+    bridge: Bridge
+
+    def __init__(self, *, close_timeout: float | None = 10.0) -> None:
+        self.close_timeout = close_timeout
+
+    def parse_url(self, url: str) -> str | None:
+        scope = self.bridge.scope
+        arguments = [url]
+        base = self._base()
+        if base and scope.URL.canParse(base):
+            arguments.append(base)
+        # A throw could not be caught in MicroPython: ask first.
+        if not self.bridge.call(scope.URL, "canParse", *arguments):
+            return None
+        return str(self.bridge.construct(scope.URL, *arguments).href)
+
+    def refusal(self, url: str) -> str:
+        base = self._base()
+        if base.startswith("https:") and url.startswith("ws:"):
+            host = url[5:].split("/", 1)[0].split("@")[-1]
+            if not host.startswith(("localhost", "127.", "[::1]")):
+                return "mixed content: a page from https must use wss"
+        return Adapter.refusal(self, url)
+
+    def _base(self) -> str:
+        """The URL that relative ones are relative to: the page's or the worker's; "" in Node."""
+        scope = self.bridge.scope
+        if not hasattr(scope, "location"):
+            return ""
+        if hasattr(scope, "document") and not hasattr(scope, "importScripts"):
+            return str(scope.document.baseURI)
+        return str(scope.location.href)
+
+    def open(self, url: str, protocols: list[str], sink: "Sink", runtime: Runtime) -> "JavaScriptTransport":
+        return JavaScriptTransport(self.bridge, url, protocols, sink, runtime)
+
+
+class JavaScriptTransport(Transport):
+    """One WebSocket of JavaScript.
+
+    Args:
+        bridge: Of this runtime.
+        url: The serialised URL.
+        protocols: The subprotocols to ask for.
+        sink: Is told what happens.
+        runtime: The services of the socket.
+    """
+
+    def __init__(self, bridge: Bridge, url: str, protocols: list[str], sink: "Sink", runtime: Runtime) -> None:
+        self._bridge = bridge
+        self._runtime = runtime
+        self._sink = sink
+        self._listeners: list[tuple[str, Any]] = []
+        self._timer: Any = None
+        arguments = (url, protocols) if protocols else (url,)
+        self.raw = bridge.construct(bridge.scope.WebSocket, *arguments)
+        self.raw.binaryType = "arraybuffer"
+        self._listen()
+
+    def _listen(self) -> None:
+        # Plain functions: Brython never runs others, MicroPython does not find bound methods again.
+        bridge, raw, sink = self._bridge, self.raw, self._sink
+
+        def on_open(event: "Any") -> None:
+            sink.opened(raw.protocol, raw.extensions)
+
+        def on_message(event: "Any") -> None:
+            data = event.data
+            if isinstance(data, str):
+                sink.text(data)
+            else:
+                sink.binary(bridge.bytes_in(data))
+
+        def on_error(event: "Any") -> None:
+            if self._timer is None:
+                self._timer = self._runtime.later(CLOSE_AFTER_ERROR, lambda: closed(1006, "", False))
+
+        def on_close(event: "Any") -> None:
+            closed(event.code, event.reason, event.wasClean)
+
+        def closed(code: int, reason: str, clean: bool) -> None:
+            self._forget()
+            sink.closed(code, reason, clean, "")
+
+        for type, callback in (("open", on_open), ("message", on_message), ("error", on_error), ("close", on_close)):
+            listener = bridge.listener(callback)
+            self._listeners.append((type, listener))
+            raw.addEventListener(type, listener)
+
+    def _forget(self) -> None:
+        """Hear no more of the socket."""
+        if self._timer is not None:
+            self._timer.cancel()
+        listeners, self._listeners = self._listeners, []
+        for type, listener in listeners:
+            self.raw.removeEventListener(type, listener)
+        # Not now: one of them may be running.
+        self._runtime.soon(lambda: self._bridge.free([listener for _, listener in listeners]))
+
+    def send_text(self, text: str) -> None:
+        self._bridge.call(self.raw, "send", text)
+
+    def send_binary(self, data: bytes) -> None:
+        self.raw.send(self._bridge.bytes_out(data))
+
+    def close(self, code: int | None, reason: str) -> None:
+        if code is None:
+            self.raw.close()
+        else:
+            self._bridge.call(self.raw, "close", code, reason)
+
+    def abort(self) -> None:
+        # A browser has nothing harder than close(); what comes of it is not listened to any more.
+        self._forget()
+        self.raw.close()
+
+    def buffered(self) -> int:
+        return int(self.raw.bufferedAmount)
+
+    def poll(self) -> None:
+        if self.raw.readyState >= 2:
+            self._sink.closing()
+
+
+class JavaScriptRuntime(Runtime):
+    """The services for sockets of a runtime without asyncio's loop, over the timers of JavaScript."""
+
+    bridge: Bridge
+
+    def soon(self, callback: "Callable[[], Any]") -> None:
+        self.bridge.scope.queueMicrotask(lambda: callback())
+
+    def later(self, seconds: float, callback: "Callable[[], Any]") -> "JavaScriptTimer":
+        return JavaScriptTimer(self.bridge.scope, seconds, callback)
+
+    def keep(self, websocket: "Any") -> None:
+        keep(websocket)
+
+    def let_go(self, websocket: "Any") -> None:
+        let_go(websocket)
+
+
+class JavaScriptTimer(Timer):
+    """A timer of JavaScript."""
+
+    def __init__(self, scope: "Any", seconds: float, callback: "Callable[[], Any]") -> None:
+        self._scope = scope
+        self._id = scope.setTimeout(lambda: callback(), int(seconds * 1000))
+
+    def cancel(self) -> None:
+        self._scope.clearTimeout(self._id)
+
+
+def keep(websocket: "Any") -> None:
+    """Keep a socket alive until it is let go."""
+    _alive.append(websocket)
+
+
+def let_go(websocket: "Any") -> None:
+    """Stop keeping a socket."""
+    _alive[:] = [other for other in _alive if other is not websocket]
+
+
+async def reported(coroutine: "Coroutine[Any, Any, Any]", report: "Callable[[BaseException, Any], None]") -> None:
+    """Run a coroutine that nobody waits for."""
+    try:
+        await coroutine
+    except Exception as error:
+        report(error, None)

@@ -1,0 +1,40 @@
+"""What CPython and Pyodide, which are one Python, say of time and values."""
+
+import inspect
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+__all__ = ("cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+
+
+def now() -> float:
+    return time.monotonic() * 1000
+
+
+def is_coroutine(result: Any) -> bool:
+    return isinstance(result, Coroutine)
+
+
+def takes_nothing(function: Any) -> bool:
+    """Whether a function, lambda or bound method has no parameter; other callables get the event."""
+    if not (inspect.isfunction(function) or inspect.ismethod(function)):
+        return False
+    return not inspect.signature(function).parameters
+
+
+def cancelled() -> Any:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio.CancelledError if asyncio else ()
+
+
+def usv_string(text: str) -> str:
+    """Join surrogate pairs, replace lone ones by U+FFFD (WHATWG Infra, scalar value string)."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -1,0 +1,152 @@
+"""Brython: page and worker."""
+
+from browser import aio
+from browser import self as scope  # the global object, in a page and in a worker alike
+
+from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, JavaScriptRuntime, reported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+__all__ = ("BrythonAdapter",)
+
+NAME = "brython"
+supported = hasattr(scope, "WebSocket")
+
+# bytes are an array of numbers here, their `source`.
+_BYTES_OUT = "return new Uint8Array(data.source)"
+_BYTES_IN = "return __BRYTHON__.fast_bytes(Array.from(new Uint8Array(data)))"
+
+
+class BrythonBridge(Bridge):
+    """Brython's way to call JavaScript.
+
+    Args:
+        helpers: Whether JavaScript may be made of text; a page's Content-Security-Policy may forbid it.
+    """
+
+    scope = scope
+
+    def __init__(self, helpers: bool = True) -> None:
+        self._bytes_out = self._bytes_in = None
+        if helpers:
+            try:
+                self._bytes_out = scope.Function.new("data", _BYTES_OUT)
+                self._bytes_in = scope.Function.new("data", _BYTES_IN)
+            except Exception:  # an EvalError of JavaScript, whose name is lost here
+                pass
+
+    def bytes_out(self, data: bytes) -> "Any":
+        if self._bytes_out is not None:
+            return self._bytes_out(data)
+        return scope.Uint8Array.new(list(data))
+
+    def bytes_in(self, buffer: "Any") -> bytes:
+        if self._bytes_in is not None:
+            data: bytes = self._bytes_in(buffer)
+            return data
+        return bytes(getattr(scope.Array, "from")(scope.Uint8Array.new(buffer)))
+
+
+_bridge = BrythonBridge()
+
+
+class BrythonRuntime(JavaScriptRuntime):
+    """The services for a socket on Brython."""
+
+    bridge = _bridge
+    eager = True  # aio.run() runs to the first await
+
+    def spawn(self, coroutine: "Coroutine[Any, Any, Any]") -> "Any":
+        return aio.run(coroutine)
+
+    def future(self) -> "Any":
+        return aio.Future()
+
+
+_runtime = BrythonRuntime()
+
+
+class BrythonAdapter(JavaScriptAdapter):
+    """Opens connections with the WebSocket of the page or the worker."""
+
+    name = NAME
+    bridge = _bridge
+
+    def runtime(self) -> BrythonRuntime:
+        return _runtime
+
+
+DefaultAdapter = BrythonAdapter
+
+
+def now() -> float:
+    return float(scope.performance.now())
+
+
+async def _coroutine() -> None: ...
+
+
+_sample = _coroutine()
+_Coroutine = type(_sample)
+_sample.close()
+
+
+def is_coroutine(result: "Any") -> bool:
+    return type(result) is _Coroutine
+
+
+class _Sample:
+    def method(self) -> None: ...
+
+
+_Function: "Any" = type(is_coroutine)
+_Method: "Any" = type(_Sample().method)
+
+
+def takes_nothing(function: "Any") -> bool:
+    """Whether a function, lambda or bound method has no parameter; other callables get the event."""
+    own = 0
+    if type(function) is _Method:
+        function = function.__func__
+        own = 1
+    if type(function) is not _Function:
+        return False
+    code = function.__code__
+    variable = code.co_flags & 0x0C  # *args, **kwargs
+    return not variable and code.co_argcount + code.co_kwonlyargcount == own
+
+
+def cancelled() -> "Any":
+    return ()  # nothing is cancelled here
+
+
+def usv_string(text: str) -> str:
+    """Join surrogate pairs, replace lone ones by U+FFFD (WHATWG Infra, scalar value string)."""
+    joined: str = scope.String.new(text).toWellFormed()
+    return joined
+
+
+def report(error: BaseException, event: "Any") -> None:
+    """Tell the console of an exception that a handler raised."""
+    import traceback  # noqa: PLC0415  seconds in Brython, and hopefully never needed
+
+    scope.console.error("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+
+
+def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> None:
+    """Start a coroutine, if one is given, and return at once: the page keeps running."""
+    if coroutine is not None:
+        aio.run(reported(coroutine, report))
+
+
+def run_sync(make: "Any", put_back: "Any" = None) -> "Any":
+    """Nothing can wait here but a coroutine."""
+    raise NotImplementedError(BLOCKING)
+
+
+def load_adapter(name: str) -> "Any":
+    """Adapters of installed packages are for CPython; here an adapter is imported and passed."""
+    raise LookupError("adapters by name (" + name + ") are for CPython; pass the adapter itself")

@@ -1,0 +1,239 @@
+"""MicroPython for WebAssembly, bare or under PyScript: page, worker and Node.
+
+A throw in JavaScript cannot be caught here, it ends the running coroutine: so nothing is called
+that may throw. Strings end at their first NUL on the way out, and integers at 2^31-1.
+"""
+
+import asyncio
+import io
+import json
+import sys
+
+import js
+import jsffi
+import uctypes
+
+from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, JavaScriptRuntime, reported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+__all__ = ("MicroPythonAdapter",)
+
+NAME = "micropython"
+supported = hasattr(js, "WebSocket")
+
+
+class Heap:
+    """The memory of the interpreter, as JavaScript sees it.
+
+    `Module.HEAPU8` is not exported, and to look for it aborts the interpreter. But a device of the
+    file system is handed a view of it to read into: that is the way in, and no eval is needed.
+    """
+
+    DEVICE = "/dev/unisocket"
+
+    def __init__(self) -> None:
+        self._buffer: Any = None
+        self.works = False
+        if not hasattr(js, "Module"):
+            return
+        # Two interpreters on one page overwrite globalThis.Module: see whether this one is ours.
+        files = js.Module.FS
+        if not files.analyzePath(self.DEVICE).exists:
+            device = files.makedev(64, 7)
+            files.registerDevice(device, jsffi.to_js({"read": self._read}))
+            files.mkdev(self.DEVICE, device)
+        try:
+            self.works = bytes(self.bytes_in(self.bytes_out(b"unisocket"))) == b"unisocket"
+        except OSError:  # the device is in somebody else's file system
+            pass
+
+    def _read(self, stream: "Any", buffer: "Any", offset: int, length: int, position: int) -> int:
+        self._buffer = buffer.buffer
+        return 0
+
+    def view(self, data: "bytes | bytearray") -> "Any":
+        """Return a Uint8Array on the memory of a bytes object, good until memory grows."""
+        if self._buffer is None or not self._buffer.byteLength:
+            with open(self.DEVICE, "rb") as device:
+                device.read(1)
+        return js.Uint8Array.new(self._buffer, uctypes.addressof(data), len(data))
+
+    def bytes_out(self, data: bytes) -> "Any":
+        return self.view(data).slice()
+
+    def bytes_in(self, array: "Any") -> bytearray:
+        data = bytearray(array.length)
+        self.view(data).set(array)
+        return data
+
+
+def _has_nul(arguments: "tuple[Any, ...]") -> bool:
+    for argument in arguments:
+        if isinstance(argument, str) and "\0" in argument:
+            return True
+    return False
+
+
+def _array(arguments: "tuple[Any, ...]") -> "Any":
+    # A string with a NUL is whole only as long as it stays in JavaScript, where JSON can make it.
+    return js.JSON.parse(json.dumps(list(arguments)))
+
+
+class MicroPythonBridge(Bridge):
+    """MicroPython's way to call JavaScript."""
+
+    scope = js
+
+    def __init__(self) -> None:
+        self._heap = Heap()
+
+    def construct(self, constructor: "Any", *arguments: "Any") -> "Any":
+        if _has_nul(arguments):
+            return js.Reflect.construct(constructor, _array(arguments))
+        return constructor.new(*[jsffi.to_js(argument) for argument in arguments])
+
+    def call(self, target: "Any", name: str, *arguments: "Any") -> "Any":
+        if _has_nul(arguments):
+            return js.Reflect.apply(js.Reflect.get(target, name), target, _array(arguments))
+        return getattr(target, name)(*arguments)
+
+    def bytes_out(self, data: bytes) -> "Any":
+        if not data:
+            return js.Uint8Array.new(0)
+        if self._heap.works:
+            return self._heap.bytes_out(data)
+        return js.Uint8Array.new(jsffi.to_js(list(data)))
+
+    def bytes_in(self, buffer: "Any") -> "Any":
+        array = js.Uint8Array.new(buffer)
+        if not array.length:
+            return b""
+        if self._heap.works:
+            return self._heap.bytes_in(array)
+        return bytearray([array[index] for index in range(array.length)])
+
+
+_bridge = MicroPythonBridge()
+
+
+class Future:
+    """A future: MicroPython 1.27 has none."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._result: Any = None
+
+    def set_result(self, result: "Any") -> None:
+        if not self._event.is_set():
+            self._result = result
+            self._event.set()
+
+    def done(self) -> bool:
+        return self._event.is_set()
+
+    def __iter__(self) -> "Any":  # what `await` calls here
+        waiting: Any = self._event.wait()
+        yield from waiting
+        return self._result
+
+    __await__ = __iter__
+
+
+class MicroPythonRuntime(JavaScriptRuntime):
+    """The services for a socket on MicroPython."""
+
+    bridge = _bridge
+
+    def spawn(self, coroutine: "Coroutine[Any, Any, Any]") -> "Any":
+        return asyncio.create_task(coroutine)
+
+    def future(self) -> "Any":
+        return Future()
+
+
+_runtime = MicroPythonRuntime()
+
+
+class MicroPythonAdapter(JavaScriptAdapter):
+    """Opens connections with the WebSocket of the page, the worker or Node."""
+
+    name = NAME
+    bridge = _bridge
+
+    def runtime(self) -> MicroPythonRuntime:
+        return _runtime
+
+
+DefaultAdapter = MicroPythonAdapter
+
+
+def now() -> float:
+    return float(js.performance.now())
+
+
+async def _coroutine() -> None: ...
+
+
+_sample = _coroutine()
+_Coroutine = type(_sample)  # that of generators, too: a handler must not be one
+_sample.close()
+
+
+def is_coroutine(result: "Any") -> bool:
+    return type(result) is _Coroutine
+
+
+def takes_nothing(function: "Any") -> bool:
+    return False  # a function does not tell its parameters here
+
+
+def cancelled() -> "Any":
+    return asyncio.CancelledError
+
+
+def usv_string(text: str) -> str:
+    """Join surrogate pairs, replace lone ones by U+FFFD (WHATWG Infra, scalar value string)."""
+    encoded = text.encode()
+    if b"\xed" not in encoded:  # the first byte of every surrogate
+        return text
+    characters: list[str] = []
+    high = 0
+    for character in text:
+        code = ord(character)
+        if high:
+            if 0xDC00 <= code <= 0xDFFF:
+                characters[-1] = chr(0x10000 + ((high - 0xD800) << 10) + code - 0xDC00)
+                high = 0
+                continue
+            high = 0
+        if 0xD800 <= code <= 0xDBFF:
+            high = code
+        characters.append("\ufffd" if 0xD800 <= code <= 0xDFFF else character)
+    return "".join(characters)
+
+
+def report(error: BaseException, event: "Any") -> None:
+    """Tell the console of an exception that a handler raised."""
+    text = io.StringIO()
+    sys.print_exception(error, text)  # type: ignore[attr-defined]
+    js.console.error(text.getvalue())
+
+
+def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> None:
+    """Start a coroutine, if one is given, and return at once: the page keeps running."""
+    if coroutine is not None:
+        _runtime.spawn(reported(coroutine, report))
+
+
+def run_sync(make: "Any", put_back: "Any" = None) -> "Any":
+    """Nothing can wait here but a coroutine."""
+    raise NotImplementedError(BLOCKING)
+
+
+def load_adapter(name: str) -> "Any":
+    """Adapters of installed packages are for CPython; here an adapter is imported and passed."""
+    raise LookupError("adapters by name are for CPython; pass the adapter itself")

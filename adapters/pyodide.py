@@ -1,0 +1,95 @@
+"""Pyodide, bare or under PyScript: page, worker and Node."""
+
+import asyncio
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import js
+from pyodide.ffi import can_run_sync, create_proxy, to_js
+from pyodide.ffi import run_sync as wait
+
+from unisocket.adapters._asyncio import AsyncioRuntime
+from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, keep, let_go, reported
+from unisocket.adapters._language import cancelled, is_coroutine, now, takes_nothing, usv_string
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ("PyodideAdapter", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+
+NAME = "pyodide"
+supported = hasattr(js, "WebSocket")
+
+
+class PyodideBridge(Bridge):
+    """Pyodide's way to call JavaScript."""
+
+    scope = js
+
+    def construct(self, constructor: Any, *arguments: Any) -> Any:
+        return constructor.new(*(to_js(argument) for argument in arguments))
+
+    def listener(self, callback: "Callable[[Any], None]") -> Any:
+        return create_proxy(callback)
+
+    def free(self, listeners: list[Any]) -> None:
+        for listener in listeners:
+            listener.destroy()
+
+    def bytes_out(self, data: bytes) -> Any:
+        return to_js(data)
+
+    def bytes_in(self, buffer: Any) -> bytes:
+        data: bytes = buffer.to_bytes()
+        return data
+
+
+class PyodideRuntime(AsyncioRuntime):
+    """The services for one socket, on Pyodide's loop, which never ends."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
+
+    def keep(self, websocket: Any) -> None:
+        keep(websocket)
+
+    def let_go(self, websocket: Any) -> None:
+        let_go(websocket)
+
+
+class PyodideAdapter(JavaScriptAdapter):
+    """Opens connections with the WebSocket of the page, the worker or Node."""
+
+    name = NAME
+    bridge = PyodideBridge()
+
+    def runtime(self) -> PyodideRuntime:
+        return PyodideRuntime()
+
+
+DefaultAdapter = PyodideAdapter
+
+
+def report(error: BaseException, event: Any) -> None:
+    """Tell the console of an exception that a handler raised."""
+    js.console.error("".join(traceback.format_exception(error)))
+
+
+def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> None:
+    """Start a coroutine, if one is given, and return at once: the page keeps running."""
+    if coroutine is not None:
+        PyodideRuntime().spawn(reported(coroutine, report))
+
+
+def run_sync(make: "Callable[[], Coroutine[Any, Any, Any]]", put_back: Any = None) -> Any:
+    """Wait for a coroutine, where the browser can switch stacks and Python was called by its promise."""
+    if not can_run_sync():
+        raise NotImplementedError(
+            BLOCKING + "; blocking needs a browser with JSPI, and code that runs in a coroutine, runPythonAsync or PyScript"
+        )
+    return wait(make())
+
+
+def load_adapter(name: str) -> Any:
+    """Adapters of installed packages are for CPython; here an adapter is imported and passed."""
+    raise LookupError(f"adapters by name ({name!r}) are for CPython; pass the adapter itself")

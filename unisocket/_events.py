@@ -1,0 +1,310 @@
+"""Events, and the list of their listeners (DOM sections 2.2, 2.7 and 2.9)."""
+
+from unisocket import _runtime
+from unisocket.errors import InvalidStateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ("CloseEvent", "Event", "MessageEvent", "on_handler_error")
+
+
+class Event:
+    """Something that happened to a WebSocket.
+
+    Args:
+        type: "open", "message", "error", "close", or a name of one's own.
+        target: The WebSocket; `dispatchEvent()` sets it.
+
+    Attributes:
+        timeStamp: When the event was made, in milliseconds of a clock that never goes back.
+        message: Of an "error" event: why, as far as the runtime tells ("" in browsers). For logs only.
+
+    Spec: DOM section 2.2, Event.
+    """
+
+    __slots__ = ("_dispatching", "_message", "_stopped", "_target", "_time", "_type")
+
+    def __init__(self, type: str, target: "Any" = None) -> None:
+        self._type = type
+        self._target = target
+        self._message = ""
+        self._time = _runtime.now()
+        self._dispatching = self._stopped = False
+
+    @property
+    def type(self) -> str:
+        return self._type
+
+    @property
+    def target(self) -> "Any":
+        return self._target
+
+    @property
+    def currentTarget(self) -> "Any":
+        # In JavaScript it is null again after the dispatch; async handlers run on, and need it.
+        return self._target
+
+    @property
+    def timeStamp(self) -> float:
+        return self._time
+
+    @property
+    def message(self) -> str:
+        return self._message
+
+    def stopImmediatePropagation(self) -> None:
+        """Let no further listener hear of this event."""
+        self._stopped = True
+
+    def __repr__(self) -> str:
+        extra = " message=%r" % self._message if self._message else ""
+        return "<%s %s%s>" % (type(self).__name__, self._type, extra)
+
+
+class MessageEvent(Event):
+    """A message has come.
+
+    Attributes:
+        data: str for text; for binary bytes, or memoryview if `binaryType` is "arraybuffer".
+        origin: Origin of the server, as in "ws://localhost:8000".
+        lastEventId: Always "".
+
+    Spec: HTML section 9.1, MessageEvent.
+    """
+
+    __slots__ = ("_data", "_origin")
+
+    def __init__(self, type: str, target: "Any" = None, data: "Any" = None, origin: str = "") -> None:
+        self._type = type
+        self._target = target
+        self._message = ""
+        self._time = _runtime.now()
+        self._dispatching = self._stopped = False
+        self._data = data
+        self._origin = origin
+
+    @property
+    def data(self) -> "Any":
+        return self._data
+
+    @property
+    def origin(self) -> str:
+        return self._origin
+
+    @property
+    def lastEventId(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        shown = repr(self._data[:50]) if isinstance(self._data, (str, bytes)) else repr(self._data)
+        return "<MessageEvent %s data=%s>" % (self._type, shown)
+
+
+class CloseEvent(Event):
+    """The connection is closed, or was never opened.
+
+    Attributes:
+        code: The peer's close code; 1005 if it gave none, 1006 if there was no closing handshake.
+        reason: The peer's reason, or "".
+        wasClean: Whether the closing handshake was completed.
+
+    Spec: WHATWG WebSockets section 6, CloseEvent.
+    """
+
+    __slots__ = ("_code", "_reason", "_wasClean")
+
+    def __init__(
+        self, type: str, target: "Any" = None, code: int = 0, reason: str = "", wasClean: bool = False
+    ) -> None:
+        super().__init__(type, target)
+        self._code = code
+        self._reason = reason
+        self._wasClean = wasClean
+
+    @property
+    def code(self) -> int:
+        return self._code
+
+    @property
+    def reason(self) -> str:
+        return self._reason
+
+    @property
+    def wasClean(self) -> bool:
+        return self._wasClean
+
+    def __repr__(self) -> str:
+        return "<CloseEvent %s code=%d reason=%r wasClean=%r>" % (
+            self._type,
+            self._code,
+            self._reason,
+            self._wasClean,
+        )
+
+
+class Listener:
+    """One entry of a list of listeners.
+
+    Attributes:
+        callback: What was given, and is given back.
+        call: How to call it: takes the event, whatever `callback` takes.
+        once: Whether it is removed before its first call.
+        bound: Whether `unbind(type)` removes it.
+        removed: Set when it is taken off the list, for dispatches under way.
+    """
+
+    __slots__ = ("bound", "call", "callback", "once", "removed")
+
+    def __init__(self, callback: "Any", call: "Any", once: bool, bound: bool) -> None:
+        self.callback = callback
+        self.call = call
+        self.once = once
+        self.bound = bound
+        self.removed = False
+
+
+class Listeners:
+    """The listeners of one WebSocket, by type of event, in the order of their adding.
+
+    Each list is a tuple that is replaced on change, so that a dispatch under way goes on with the
+    listeners that it began with.
+    """
+
+    __slots__ = ("_handlers", "_lists")
+
+    def __init__(self) -> None:
+        self._lists: dict[str, tuple[Listener, ...]] = {}
+        self._handlers: dict[str, Listener] = {}
+
+    def add(self, type: str, callback: "Any", call: "Any", once: bool = False, bound: bool = False) -> None:
+        """Append a listener, unless it is there already."""
+        listener = self._find(type, callback)
+        if listener is None:
+            self._lists[type] = self._lists.get(type, ()) + (Listener(callback, call, once, bound),)
+        elif bound:
+            listener.bound = True
+
+    def remove(self, type: str, callback: "Any") -> None:
+        """Take a listener off the list, if it is on it."""
+        self._discard(type, self._find(type, callback))
+
+    def remove_bound(self, type: str) -> None:
+        """Take off all that `bind()` put on the list."""
+        for listener in self._lists.get(type, ()):
+            if listener.bound:
+                self._discard(type, listener)
+
+    def handler(self, type: str) -> "Any":
+        """Return what was assigned to onX, or None."""
+        listener = self._handlers.get(type)
+        return None if listener is None else listener.callback
+
+    def set_handler(self, type: str, callback: "Any") -> None:
+        """Assign to onX: a new handler takes the turn of the old one, None gives the turn up.
+
+        Spec: HTML section 8.1.8.1, activate and deactivate an event handler.
+        """
+        listener = self._handlers.get(type)
+        if callback is None:
+            self._discard(type, self._handlers.pop(type, None))
+        elif listener is None:
+            listener = self._handlers[type] = Listener(callback, callback, False, False)
+            self._lists[type] = self._lists.get(type, ()) + (listener,)
+        else:
+            listener.callback = listener.call = callback
+
+    def dispatch(self, event: Event, start: "Callable[[list[Any], Event], None]") -> None:
+        """Call the listeners of an event, each safe from the others' exceptions.
+
+        Args:
+            event: The event.
+            start: Is given the coroutines that they returned, if any, when all were called; from
+                here, for Brython complains of coroutines that outlive the frame they were made in.
+
+        Spec: DOM section 2.10, inner invoke.
+        """
+        coroutines = None
+        event._dispatching = True
+        try:
+            for listener in self._lists.get(event._type, ()):
+                if listener.removed:
+                    continue
+                if listener.once:
+                    self._discard(event._type, listener)
+                try:
+                    result = listener.call(event)
+                except Exception as error:
+                    report(error, event)
+                except _runtime.cancelled():
+                    pass  # a handler's own business
+                else:
+                    if result is not None and _runtime.is_coroutine(result):
+                        if coroutines is None:
+                            coroutines = []
+                        coroutines.append(result)
+                if event._stopped:
+                    break
+        finally:
+            event._dispatching = event._stopped = False
+        if coroutines is not None:
+            start(coroutines, event)
+
+    def _find(self, type: str, callback: "Any") -> "Listener | None":
+        """The entry of a listener; an onX handler is never the same as a listener."""
+        handler = self._handlers.get(type)
+        for listener in self._lists.get(type, ()):
+            if listener is not handler and _same(listener.callback, callback):
+                return listener
+        return None
+
+    def _discard(self, type: str, listener: "Listener | None") -> None:
+        if listener is not None:
+            listener.removed = True
+            # A comparison by identity: in the dialect tuples have no other way to drop an item.
+            self._lists[type] = tuple([other for other in self._lists[type] if other is not listener])
+
+
+class _Sample:
+    def method(self) -> None: ...
+
+
+# Each access makes another object of these, equal to the last: `ws.unbind("open", self.f)` must work.
+_METHODS: "tuple[Any, ...]" = (type(_Sample().method), type([].append))
+
+
+def _same(one: "Any", other: "Any") -> bool:
+    return one is other or (type(one) in _METHODS and type(other) in _METHODS and bool(one == other))
+
+
+_error_handler: "Callable[[BaseException, Event], Any] | None" = None
+
+
+def on_handler_error(callback: "Callable[[BaseException, Event], Any] | None") -> None:
+    """Say who hears of the exceptions that handlers raise; at first the runtime does.
+
+    Args:
+        callback: Called with the exception and the event, once for each; None gives the task
+            back to the runtime (asyncio's exception handler, or the page's console).
+
+    Raises:
+        TypeError: `callback` is neither callable nor None.
+    """
+    global _error_handler
+    if callback is not None and not callable(callback):
+        raise TypeError("on_handler_error takes a callable or None, not " + type(callback).__name__)
+    _error_handler = callback
+
+
+def report(error: BaseException, event: Event) -> None:
+    """Tell of an exception that a handler raised, once."""
+    if _error_handler is None:
+        _runtime.report(error, event)
+        return
+    try:
+        _error_handler(error, event)
+    except Exception as another:
+        _runtime.report(error, event)
+        _runtime.report(another, event)

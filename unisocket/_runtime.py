@@ -1,0 +1,59 @@
+"""Where this program runs: the one file that asks, and picks what belongs to it.
+
+It looks at `sys` only. To try imports instead would cost Brython six failed requests a module, and
+`import asyncio` succeeds there with a module of stubs.
+"""
+
+import sys
+
+if sys.implementation.name == "micropython":
+    from unisocket.adapters import micropython as _here
+elif sys.implementation.name == "Brython":
+    from unisocket.adapters import brython as _here  # type: ignore[no-redef, unused-ignore]
+elif sys.platform == "emscripten":
+    from unisocket.adapters import pyodide as _here  # type: ignore[no-redef, unused-ignore]
+else:
+    from unisocket.adapters import cpython as _here
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unisocket.adapters import Adapter
+
+name = _here.NAME  # "micropython", "brython", "pyodide" or "cpython"
+supported = _here.supported  # can it open a WebSocket?
+now = _here.now  # milliseconds of a clock that never goes back
+is_coroutine = _here.is_coroutine  # did an `async def` return this?
+takes_nothing = _here.takes_nothing  # is this a callable without parameters?
+cancelled = _here.cancelled  # the exceptions of a cancelled task, for an `except` clause
+usv_string = _here.usv_string  # a str whose surrogates are joined, or U+FFFD
+report = _here.report  # tell the runtime of an exception that nobody caught
+run = _here.run
+run_sync = _here.run_sync  # wait for a coroutine, where that is possible
+
+_adapter: "Adapter | None" = None
+
+
+def default_adapter() -> "Adapter":
+    """Return the adapter of sockets that are given none."""
+    global _adapter
+    if _adapter is None:
+        _adapter = _here.DefaultAdapter()
+    return _adapter
+
+
+def use(adapter: "Adapter | str | None") -> "Adapter":
+    """Set the adapter of all sockets that are given none, for the whole program.
+
+    Args:
+        adapter: An adapter; the name of one that an installed package offers by the entry point
+            group `unisocket.adapters`; or None for the runtime's own again.
+
+    Returns:
+        The adapter now in force.
+
+    Raises:
+        LookupError: No installed package offers an adapter of that name.
+    """
+    global _adapter
+    _adapter = _here.load_adapter(adapter) if isinstance(adapter, str) else adapter
+    return default_adapter()

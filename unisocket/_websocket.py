@@ -1,0 +1,483 @@
+"""The WebSocket: states, events and checks, written once for every runtime."""
+
+from unisocket import _runtime
+from unisocket._checks import (
+    checked_close,
+    checked_data,
+    checked_handler,
+    checked_handlers,
+    checked_protocols,
+    checked_url,
+    origin_of,
+    without_secrets,
+)
+from unisocket._events import CloseEvent, Event, Listeners, MessageEvent, report
+from unisocket.adapters import NoTransport, Sink
+from unisocket.errors import InvalidStateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
+
+    from unisocket.adapters import Adapter, Timer, Transport
+
+__all__ = ("WebSocket",)
+
+CONNECTING, OPEN, CLOSING, CLOSED = 0, 1, 2, 3
+
+# The moves that there are (WHATWG WebSockets section 3.1, readyState); `_move` refuses all others.
+_MOVES = {CONNECTING: (OPEN, CLOSING, CLOSED), OPEN: (CLOSING, CLOSED), CLOSING: (CLOSED,), CLOSED: ()}
+
+_NO_HANDSHAKE = 1006  # RFC 6455 section 7.4.1
+
+
+def _handler(name: str) -> "Any":
+    """Make the property onX."""
+    type = name[2:]
+
+    def get(self: "WebSocket") -> "Any":
+        return self._listeners.handler(type)
+
+    def set(self: "WebSocket", handler: "Callable[[Any], Any] | None") -> None:
+        checked_handler(name, handler)
+        self._listeners.set_handler(type, handler)
+
+    return property(get, set)
+
+
+class WebSocket:
+    """A WebSocket, as browsers have it, in every Python.
+
+    The connection begins to open at once; what happens comes as events, never inside a call.
+    A socket lives until its "close", referenced or not.
+
+    Args:
+        url: ws:, wss:, http: (becomes ws), https: (becomes wss), or relative where there is a base
+            (the page; on CPython the adapter's `base_url`).
+        protocols: The subprotocols to ask for, in order of preference. If the server chooses none
+            of them, the connection fails.
+        adapter: What opens the connection; default: the one of this runtime, or of `use()`.
+        **handlers: onopen, onmessage, onerror, onclose: functions, plain or async, that take the event.
+
+    Attributes:
+        url: The URL as it was understood.
+        onopen, onmessage, onerror, onclose: The handlers; None = none.
+        raw: The runtime's own object, for what this class does not cover. Not portable.
+        supported: Whether this runtime can open a WebSocket at all.
+
+    Raises:
+        InvalidURLError: The URL cannot be parsed, has a fragment or another scheme.
+        InvalidProtocolError: A subprotocol is not a token, or stands there twice.
+        TypeError: An argument of a wrong type, or an unknown handler.
+        NotImplementedError: This runtime has no WebSocket.
+
+    Examples:
+        >>> ws = WebSocket("ws://localhost:8000", onmessage=lambda event: print(event.data))  # doctest: +SKIP
+
+    Spec: WHATWG WebSockets section 3.1.
+    """
+
+    CONNECTING = CONNECTING
+    OPEN = OPEN
+    CLOSING = CLOSING
+    CLOSED = CLOSED
+
+    supported = _runtime.supported
+
+    onopen = _handler("onopen")
+    onmessage = _handler("onmessage")
+    onerror = _handler("onerror")
+    onclose = _handler("onclose")
+
+    def __init__(
+        self,
+        url: str,
+        protocols: "str | Sequence[str] | None" = None,
+        *,
+        adapter: "Adapter | None" = None,
+        **handlers: "Any",
+    ) -> None:
+        if not _runtime.supported:
+            raise NotImplementedError("this runtime has no WebSocket; `unisocket.supported` tells beforehand")
+        checked_handlers(self, WebSocket, handlers)
+        self._listeners = Listeners()
+        for name in handlers:
+            setattr(self, name, handlers[name])
+        if adapter is None:
+            adapter = _runtime.default_adapter()
+        self._url = checked_url(url, adapter)
+        self._protocols = checked_protocols(protocols)
+        self._origin = origin_of(self._url)
+        self._state = CONNECTING
+        self._was_open = False
+        self._protocol = self._extensions = ""
+        self._binary_type = "bytes"
+        self._discarded = 0  # bytes that came too late to be sent
+        self._close_timer: Timer | None = None
+        self._close_timeout = adapter.close_timeout
+        # What happened after an event whose async handlers did not start yet; None if none are waited for.
+        self._held: list[tuple[Any, ...]] | None = None
+        self._unstarted = 0
+        self._last_event: Event | None = None
+        self._last_handlers = 0
+        self._drain_listener: Callable[[], None] | None = None
+        self._runtime = adapter.runtime()
+        sink = Sink(
+            self._on_opened, self._on_text, self._on_binary, self._on_drained, self._on_closing, self._on_closed
+        )
+        refusal = adapter.refusal(self._url)
+        if refusal:
+            self._transport: Transport = NoTransport()
+            self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, refusal))
+        else:
+            self._transport = adapter.open(self._url, self._protocols, sink, self._runtime)
+        self._runtime.keep(self)
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def readyState(self) -> int:
+        """CONNECTING, OPEN, CLOSING or CLOSED (0 to 3)."""
+        if self._state == OPEN:
+            self._transport.poll()
+        return self._state
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol that the server chose; "" until open, and if there is none."""
+        return self._protocol
+
+    @property
+    def extensions(self) -> str:
+        """The extensions that were agreed on; "" until open, and if there are none."""
+        return self._extensions
+
+    @property
+    def bufferedAmount(self) -> int:
+        """Bytes of payload given to `send()` and not yet handed to the network.
+
+        Falls only between tasks; goes on growing when messages are sent after the close.
+        """
+        return self._transport.buffered() + self._discarded
+
+    @property
+    def binaryType(self) -> str:
+        """How binary messages are delivered: "bytes" (bytes) or "arraybuffer" (memoryview).
+
+        Raises:
+            ValueError: Something else was assigned.
+        """
+        return self._binary_type
+
+    @binaryType.setter
+    def binaryType(self, kind: str) -> None:
+        if kind not in ("bytes", "arraybuffer"):
+            raise ValueError('binaryType is "bytes" or "arraybuffer", nothing else')
+        self._binary_type = kind
+
+    @property
+    def raw(self) -> "Any":
+        return self._transport.raw
+
+    def send(self, data: "str | bytes | bytearray | memoryview") -> None:
+        """Send a message: str as text, bytes-like as binary. Returns at once.
+
+        The data is taken as it is at the call. When the connection is closing or closed it is
+        dropped, and counted in `bufferedAmount`. Lone surrogates become U+FFFD.
+
+        Raises:
+            TypeError: Neither str nor bytes, bytearray or a contiguous memoryview.
+            InvalidStateError: The connection is not open yet.
+
+        Spec: WHATWG WebSockets section 3.1, send(data).
+        """
+        data = checked_data(data)
+        if self._state == OPEN:
+            self._transport.poll()
+        if self._state == OPEN:
+            if isinstance(data, str):
+                self._transport.send_text(data)
+            else:
+                self._transport.send_binary(data)
+        elif self._state == CONNECTING:
+            raise InvalidStateError('the connection is not open yet; send in or after the "open" event')
+        else:
+            self._discarded += len(data.encode()) if isinstance(data, str) else len(data)
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Start to close the connection. Returns at once; the "close" event tells when it is done.
+
+        Before it is open: the opening fails ("error", then "close" with 1006). A peer that does
+        not answer: "close" with 1006 after the adapter's `close_timeout`.
+
+        Args:
+            code: 1000 or 3000 to 4999; None = a close frame without a code (the peer sees 1005).
+            reason: For the peer; at most 123 bytes of UTF-8. Without a code it is sent with 1000.
+
+        Raises:
+            TypeError: `code` is not an int, or `reason` not a str.
+            InvalidCloseCodeError: Any other code.
+            CloseReasonTooLongError: A longer reason.
+
+        Spec: WHATWG WebSockets section 3.1, close(code, reason).
+        """
+        code, reason = checked_close(code, reason)
+        self._start_closing(code, reason)
+
+    def addEventListener(
+        self, type: str, listener: "Callable[[Any], Any] | None", *, once: bool = False
+    ) -> None:
+        """Call a listener for each event of a type, after those that were added before.
+
+        Args:
+            type: "open", "message", "error", "close", or a name of one's own.
+            listener: Takes the event; plain or async. The same one twice counts once; None is ignored.
+            once: Remove it before its first call.
+
+        Raises:
+            TypeError: `listener` is neither callable nor None.
+
+        Spec: DOM section 2.7, addEventListener.
+        """
+        if listener is not None:
+            checked_handler("a listener", listener)
+            self._listeners.add(type, listener, listener, once=once)
+
+    def removeEventListener(self, type: str, listener: "Callable[[Any], Any] | None") -> None:
+        """Remove a listener; one that is not there is ignored.
+
+        Spec: DOM section 2.7, removeEventListener.
+        """
+        self._listeners.remove(type, listener)
+
+    def dispatchEvent(self, event: Event) -> bool:
+        """Call the listeners of an event now. Returns True.
+
+        Raises:
+            TypeError: `event` is not an Event.
+            InvalidStateError: `event` is being dispatched.
+
+        Spec: DOM section 2.7, dispatchEvent.
+        """
+        if not isinstance(event, Event):
+            raise TypeError("dispatchEvent() takes an Event, not " + type(event).__name__)
+        if event._dispatching:
+            raise InvalidStateError("the event is being dispatched already")
+        event._target = self
+        self._dispatch(event)
+        return True
+
+    def bind(self, type: str, listener: "Callable[..., Any] | None" = None) -> "Any":
+        """Call a listener for each event of a type; it takes the event, or no argument.
+
+        Without a listener it is a decorator: `@ws.bind("message")`.
+
+        Returns:
+            The listener.
+
+        Raises:
+            TypeError: `listener` is not callable.
+        """
+        if listener is None:
+            return lambda listener: self.bind(type, listener)
+        checked_handler("a listener", listener)
+        call = (lambda event: listener()) if _runtime.takes_nothing(listener) else listener
+        self._listeners.add(type, listener, call, bound=True)
+        return listener
+
+    def unbind(self, type: str, listener: "Callable[..., Any] | None" = None) -> None:
+        """Remove a listener, or all that were bound for a type of event."""
+        if listener is None:
+            self._listeners.remove_bound(type)
+        else:
+            self._listeners.remove(type, listener)
+
+    def __repr__(self) -> str:
+        state = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")[self._state]
+        return "<%s %s %s>" % (type(self).__name__, without_secrets(self._url), state)
+
+    def __reduce__(self) -> "Any":
+        raise TypeError("a WebSocket cannot be pickled or copied: it is a connection")
+
+    # Closing
+
+    def _start_closing(self, code: int | None, reason: str) -> None:
+        """Close with any code, checked."""
+        if self._state == CONNECTING:
+            self._fail("closed before the connection was established")
+        elif self._state == OPEN:
+            self._move(CLOSING)
+            self._transport.close(code, reason)
+            self._watch_close(self._transport.buffered())
+
+    def _watch_close(self, buffered: int) -> None:
+        """Give up on a peer that does not answer the close frame.
+
+        The frame stands behind what is buffered: the time begins anew as long as some of that leaves.
+        """
+
+        def give_up() -> None:
+            if self._state != CLOSING:
+                return
+            left = self._transport.buffered()
+            if left < buffered:
+                self._watch_close(left)
+            else:
+                self._fail("the peer did not answer the close frame in %g s" % (self._close_timeout or 0))
+
+        if self._close_timeout is not None:
+            self._close_timer = self._runtime.later(self._close_timeout, give_up)
+
+    def _fail(self, message: str) -> None:
+        """Drop the connection; the events follow as a task.
+
+        Spec: RFC 6455 section 7.1.7, fail the WebSocket connection.
+        """
+        self._move(CLOSING)
+        self._transport.abort()
+        self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, message))
+
+    # What the transport tells
+
+    def _on_opened(self, protocol: str, extensions: str) -> None:
+        if self._state != CONNECTING:
+            return
+        if (protocol or self._protocols) and protocol not in self._protocols:
+            # Engines differ here; RFC 6455 section 4.1: fail if it was not asked for, WHATWG: if none was chosen.
+            self._fail("the server chose " + (protocol or "no subprotocol") + ", which was not asked for")
+            return
+        self._move(OPEN)
+        self._protocol = protocol
+        self._extensions = extensions
+        self._dispatch(Event("open", self))
+
+    def _on_text(self, data: str) -> None:
+        if self._held is not None:
+            self._held.append((self._on_text, data))
+        elif self._state == OPEN:
+            self._dispatch(MessageEvent("message", self, data, self._origin))
+
+    def _on_binary(self, data: bytes) -> None:
+        if self._held is not None:
+            self._held.append((self._on_binary, data))
+        elif self._state == OPEN:
+            delivered: Any = data
+            if self._binary_type == "arraybuffer":
+                delivered = memoryview(data)
+            elif type(data) is not bytes:
+                delivered = bytes(data)
+            self._dispatch(MessageEvent("message", self, delivered, self._origin))
+
+    def _on_drained(self) -> None:
+        if self._drain_listener is not None:
+            self._drain_listener()
+
+    def _on_closing(self) -> None:
+        if self._held is not None:
+            self._held.append((self._on_closing,))
+        elif self._state == OPEN:
+            self._move(CLOSING)
+
+    def _on_closed(self, code: int, reason: str, clean: bool, message: str) -> None:
+        if self._held is not None:
+            self._held.append((self._on_closed, code, reason, clean, message))
+            return
+        if self._state == CLOSED:
+            return
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
+        if not self._was_open:
+            code, reason, clean = _NO_HANDSHAKE, "", False
+        self._move(CLOSED)
+        try:
+            if not clean:
+                error = Event("error", self)
+                error._message = message
+                self._dispatch(error)
+        finally:
+            self._then_close(code, reason, clean)
+
+    def _then_close(self, code: int, reason: str, clean: bool) -> None:
+        if self._held is not None:
+            self._held.append((self._then_close, code, reason, clean))
+            return
+        event = CloseEvent("close", self, code, reason, clean)
+        self._last_event = event
+        self._last_handlers = 1
+        try:
+            self._dispatch(event)
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Live on until the last handler of "close" has ended."""
+        self._last_handlers -= 1
+        if not self._last_handlers:
+            self._last_event = None
+            self._runtime.let_go(self)
+
+    def _move(self, state: int) -> bool:
+        """Change the state, if there is such a move."""
+        if state not in _MOVES[self._state]:
+            return False
+        if state == OPEN:
+            self._was_open = True
+        self._state = state
+        return True
+
+    # Dispatch
+
+    def _dispatch(self, event: Event) -> None:
+        self._listeners.dispatch(event, self._start)
+
+    def _start(self, coroutines: "list[Any]", event: Event) -> None:
+        """Start the coroutines that the listeners of an event returned.
+
+        Each runs to its first await before the next event of this socket: where the runtime
+        cannot do that at once, what comes is held back until all have started.
+        """
+        hold = not self._runtime.eager
+        if hold:
+            self._unstarted += len(coroutines)
+            if self._held is None:
+                self._held = []
+        for coroutine in coroutines:
+            if event is self._last_event:
+                self._last_handlers += 1
+            self._runtime.spawn(self._run(coroutine, event, hold))
+
+    async def _run(self, coroutine: "Coroutine[Any, Any, Any]", event: Event, hold: bool) -> None:
+        if hold:
+            self._unstarted -= 1
+            if not self._unstarted:
+                self._runtime.soon(self._release)
+        try:
+            await coroutine
+        except Exception as error:
+            report(error, event)
+        finally:
+            if event is self._last_event:
+                self._let_go()
+
+    def _release(self) -> None:
+        """Deliver what was held back, up to the next event with coroutines."""
+        held = self._held
+        if held is None or self._unstarted:
+            return
+        self._held = None
+        done = 0
+        try:
+            while done < len(held) and self._held is None:
+                entry = held[done]
+                done += 1
+                entry[0](*entry[1:])
+        finally:
+            if self._held is not None:
+                self._held = held[done:] + self._held
+            elif done < len(held):  # a handler raised KeyboardInterrupt or the like
+                self._held = held[done:]
+                self._runtime.soon(self._release)

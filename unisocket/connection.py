@@ -1,0 +1,362 @@
+"""`connect()`: straight-line code with coroutines, on every runtime."""
+
+from unisocket import _runtime
+from unisocket._checks import checked_data, without_secrets
+from unisocket._websocket import WebSocket
+from unisocket.errors import (
+    OK_CODES,
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    ConnectionFailedError,
+    TimeoutError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from typing import Any
+
+    from unisocket._events import CloseEvent, Event, MessageEvent
+    from unisocket.adapters import Adapter, Future
+
+__all__ = ("Connection", "connect")
+
+# What may wait to be received before the reading stops, where it can be stopped.
+MAX_QUEUE = 16  # messages
+MAX_QUEUE_BYTES = 2**20
+
+# What may wait to be sent before `send()` waits.
+HIGH_WATER = 2**20  # bytes
+
+# A browser does not tell when its buffer drains: it is looked at so often.
+POLL_INTERVAL = 0.02  # seconds
+
+
+class connect:  # noqa: N801  a function for who uses it
+    """Open a connection: `async with connect(url) as ws:`.
+
+    Leaving the block closes with 1000, however it is left; an exception passes through. Under
+    cancellation the close is begun and not waited for. `ws = await connect(url)` works where the
+    language allows it (not in Brython).
+
+    Args:
+        url: As for `WebSocket`.
+        protocols: As for `WebSocket`.
+        adapter: As for `WebSocket`.
+        open_timeout: How long the opening may take, in seconds; None = for ever.
+        max_queue: How many messages may wait to be received before reading stops, where the
+            runtime can stop it; a browser cannot, there the queue is unbounded.
+
+    Raises:
+        ConnectionFailedError: When it is entered or awaited: the connection could not be opened in time.
+        WebSocketError, TypeError: Then, too: what `WebSocket` raises for its arguments.
+
+    Examples:
+        >>> async def main():
+        ...     async with connect("ws://localhost:8000") as ws:
+        ...         await ws.send("hello")
+        ...         print(await ws.recv())
+    """
+
+    def __init__(
+        self,
+        url: str,
+        protocols: "str | Sequence[str] | None" = None,
+        *,
+        adapter: "Adapter | None" = None,
+        open_timeout: float | None = 10.0,
+        max_queue: int = MAX_QUEUE,
+    ) -> None:
+        self._arguments = (url, protocols)
+        self._adapter = adapter
+        self._open_timeout = open_timeout
+        self._max_queue = max_queue
+        self._connection: Connection | None = None
+
+    async def _open(self) -> "Connection":
+        websocket = WebSocket(*self._arguments, adapter=self._adapter)
+        connection = Connection(websocket, self._max_queue)
+        await connection._opened(self._open_timeout)
+        return connection
+
+    def __await__(self) -> "Generator[Any, None, Connection]":
+        return self._open().__await__()
+
+    def __iter__(self) -> "Any":  # what MicroPython calls for `await`
+        opening: Any = self._open()
+        return (yield from opening)
+
+    async def __aenter__(self) -> "Connection":
+        self._connection = await self._open()
+        return self._connection
+
+    async def __aexit__(self, kind: "type[BaseException] | None", error: "Any", traceback: "Any") -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.__aexit__(kind, error, traceback)
+
+
+class Connection:
+    """An open connection; `connect()` makes it.
+
+    `async for message in ws` ends when the connection is closed with 1000, 1001 or no code, or
+    after our own `close()`.
+
+    Attributes:
+        websocket: The event-driven object beneath; its onopen, onmessage, onerror and onclose are free.
+        close_code: The peer's close code, None until the connection is closed.
+        close_reason: The peer's reason, None until the connection is closed.
+    """
+
+    def __init__(self, websocket: WebSocket, max_queue: int = MAX_QUEUE) -> None:
+        self.websocket = websocket
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self._runtime = websocket._runtime
+        self._max_queue = max_queue
+        self._queue = _Queue()
+        self._paused = False
+        self._we_closed = False
+        self._closed: CloseEvent | None = None
+        self._failure = ""
+        self._receiver: Future | None = None
+        self._waiters: list[Future] = []  # for the opening, the close, or room to send
+        websocket.addEventListener("open", self._wake)
+        websocket.addEventListener("message", self._on_message)
+        websocket.addEventListener("error", self._on_error)
+        websocket.addEventListener("close", self._on_close)
+        websocket._drain_listener = self._wake
+
+    @property
+    def url(self) -> str:
+        return self.websocket.url
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol that the server chose, or ""."""
+        return self.websocket.protocol
+
+    @property
+    def readyState(self) -> int:
+        """As of `WebSocket`."""
+        return self.websocket.readyState
+
+    @property
+    def bufferedAmount(self) -> int:
+        """As of `WebSocket`."""
+        return self.websocket.bufferedAmount
+
+    async def recv(self, timeout: float | None = None) -> "Any":
+        """Wait for the next message.
+
+        Cancelling it loses nothing. What came before the close is delivered first.
+
+        Args:
+            timeout: How long to wait, in seconds; None = for ever, 0 = poll.
+
+        Returns:
+            str for a text message, bytes for a binary one.
+
+        Raises:
+            TimeoutError: No message in time; the connection lives.
+            ConnectionClosed: The connection is closed.
+            ConcurrencyError: Another `recv()` waits.
+        """
+        if self._receiver is not None:
+            raise ConcurrencyError("another recv() of this connection waits for the next message")
+        if not self._queue.count:
+            if self._closed is not None:
+                raise self._closed_error()
+            self._receiver = self._runtime.future()
+            try:
+                await self._wait(self._receiver, timeout)
+            finally:
+                self._receiver = None
+        # The future has only woken us: from here to the message there is no await, so none is lost.
+        if self._queue.count:
+            return self._take()
+        if self._closed is not None:
+            raise self._closed_error()
+        raise TimeoutError("no message within %g s" % (timeout or 0))
+
+    def __aiter__(self) -> "Connection":
+        return self
+
+    async def __anext__(self) -> "Any":
+        try:
+            return await self.recv()
+        except ConnectionClosedOK:
+            pass
+        except ConnectionClosed as closed:
+            if not (self._we_closed and closed.wasClean):
+                raise
+        raise StopAsyncIteration
+
+    async def send(self, data: "str | bytes | bytearray | memoryview") -> None:
+        """Send a message; wait while much is buffered.
+
+        Raises:
+            TypeError: Neither str nor bytes, bytearray or a contiguous memoryview.
+            ConnectionClosed: The connection is closed, or closes while this waits.
+        """
+        if self.websocket.readyState != WebSocket.OPEN:
+            checked_data(data)
+            await self.wait_closed()
+            raise self._closed_error()
+        self.websocket.send(data)
+        if self.websocket.bufferedAmount > HIGH_WATER:
+            while self._closed is None and self.websocket.bufferedAmount > HIGH_WATER:
+                await self._wait_for_news(POLL_INTERVAL)
+            if self._closed is not None:
+                raise self._closed_error()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection, and wait until it is closed. The second time does nothing.
+
+        Args:
+            code: 1000 or 3000 to 4999.
+            reason: For the peer; at most 123 bytes of UTF-8.
+
+        Raises:
+            InvalidCloseCodeError: Any other code.
+            CloseReasonTooLongError: A longer reason.
+        """
+        self._start_closing(code, reason)
+        await self.wait_closed()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed."""
+        while self._closed is None:
+            await self._wait_for_news(None)
+
+    async def __aenter__(self) -> "Connection":
+        return self
+
+    async def __aexit__(self, kind: "type[BaseException] | None", error: "Any", traceback: "Any") -> None:
+        self._start_closing(1000, "")
+        # Whoever is being cancelled must not wait.
+        if kind is None or issubclass(kind, Exception):
+            await self.wait_closed()
+
+    def _start_closing(self, code: int, reason: str) -> None:
+        self.websocket.close(code, reason)
+        self._we_closed = True
+        self._read_on()  # else the peer's answer would wait behind a full queue
+
+    async def _opened(self, timeout: float | None) -> None:
+        """Wait until the connection is open."""
+        try:
+            if self.websocket.readyState == WebSocket.CONNECTING:
+                await self._wait_for_news(timeout)
+            if self.websocket.readyState == WebSocket.CONNECTING:
+                self._failure = "not open within %g s" % (timeout or 0)
+            elif self.websocket._was_open:
+                return
+            raise ConnectionFailedError(without_secrets(self.url), self._failure)
+        finally:
+            if not self.websocket._was_open:
+                self.websocket.close()
+
+    # Waiting
+
+    async def _wait(self, future: "Future", timeout: float | None) -> None:
+        """Wait for a future, at most so many seconds."""
+        timer = None
+        if timeout is not None:
+            timer = self._runtime.later(max(timeout, 0), lambda: future.set_result(None))
+        try:
+            await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _wait_for_news(self, timeout: float | None) -> None:
+        """Wait until something but a message happens, at most so many seconds."""
+        future = self._runtime.future()
+        self._waiters.append(future)
+        try:
+            await self._wait(future, timeout)
+        finally:
+            self._waiters = [other for other in self._waiters if other is not future]
+
+    def _wake(self, event: "Event | None" = None) -> None:
+        for future in self._waiters:
+            future.set_result(None)
+
+    def _closed_error(self) -> ConnectionClosed:
+        closed = self._closed
+        assert closed is not None
+        kind = ConnectionClosedOK if closed.wasClean and closed.code in OK_CODES else ConnectionClosedError
+        return kind(closed.code, closed.reason, closed.wasClean)
+
+    # Events
+
+    def _on_message(self, event: "MessageEvent") -> None:
+        self._queue.put(event.data)
+        if self._receiver is not None:
+            self._receiver.set_result(None)
+        if not self._paused and (self._queue.count >= self._max_queue or self._queue.size >= MAX_QUEUE_BYTES):
+            self._paused = True
+            self.websocket._transport.pause()
+
+    def _take(self) -> "Any":
+        data = self._queue.take()
+        if self._paused and self._queue.count <= self._max_queue // 2 and self._queue.size <= MAX_QUEUE_BYTES // 2:
+            self._read_on()
+        return data
+
+    def put_back(self, data: "Any") -> None:
+        """Let a message that was taken be the next one again."""
+        self._queue.put_back(data)
+
+    def _read_on(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.websocket._transport.resume()
+
+    def _on_error(self, event: "Event") -> None:
+        self._failure = event.message
+
+    def _on_close(self, event: "CloseEvent") -> None:
+        self._closed = event
+        self.close_code = event.code
+        self.close_reason = event.reason
+        if self._receiver is not None:
+            self._receiver.set_result(None)
+        self._wake()
+
+
+class _Queue:
+    """First in, first out; MicroPython's deque has a fixed length.
+
+    Attributes:
+        count: Messages in it.
+        size: Their length.
+    """
+
+    def __init__(self) -> None:
+        self.count = self.size = 0
+        self._in: list[Any] = []
+        self._out: list[Any] = []  # the older ones, last first
+
+    def put(self, data: "Any") -> None:
+        self._in.append(data)
+        self.count += 1
+        self.size += len(data)
+
+    def put_back(self, data: "Any") -> None:
+        self._out.append(data)
+        self.count += 1
+        self.size += len(data)
+
+    def take(self) -> "Any":
+        if not self._out:
+            self._out = self._in
+            self._out.reverse()
+            self._in = []
+        data = self._out.pop()
+        self.count -= 1
+        self.size -= len(data)
+        return data
