@@ -1,0 +1,22 @@
+"""Starts the scripted peer for tests, in a process of its own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# -P: in the root of a checkout, ./unisocket would shadow the package that is installed.
+COMMAND = [sys.executable, "-P", "-m", "unisocket.testing.peer"]
+
+
+@contextmanager
+def peer_process() -> Iterator[str]:
+    """Run a peer as long as the block, and give its URL."""
+    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.stdin.close()  # which ends it

@@ -1,0 +1,1 @@
+"""What tests of WebSocket programs, and of adapters, need."""
