@@ -1,0 +1,64 @@
+"""What all tests share: options, the wheel that is tested, and a rule of selection."""
+
+import asyncio
+import inspect
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 30.0  # seconds that an async test may take; none should take one
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--wheel", type=Path, help="the wheel of unisocket that is installed here; nox gives it")
+    parser.addoption("--write-support", action="store_true", help="write docs/support.md as it was measured")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test in a loop of its own, and see that it leaves no task behind."""
+    if not inspect.iscoroutinefunction(pyfuncitem.function):
+        return None
+    test = pyfuncitem.function(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await test
+        await asyncio.sleep(0)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"tasks were left behind: {left}"
+
+    asyncio.run(main())
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, object, object]:
+    """Leave out a test marked `whole_module` where another test of its module was left out."""
+    collected = items[:]
+    result = yield
+    partial = {item.path for item in set(collected) - set(items)}
+    left_out = [item for item in items if item.path in partial and item.get_closest_marker("whole_module")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+    return result
+
+
+@pytest.fixture(scope="session")
+def wheel(pytestconfig: pytest.Config) -> Path:
+    """The wheel that the browsers get."""
+    path: Path | None = pytestconfig.getoption("--wheel")
+    if path is None:
+        pytest.fail("no wheel for the browsers: run nox, or add --wheel dist/unisocket-....whl", pytrace=False)
+    return path.resolve()
+
+
+@pytest.fixture(scope="session")
+def served_folder(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the browsers' pages."""
+    from browser.contexts import prepare  # late: other tests need no browser
+
+    return prepare(wheel, tmp_path_factory.mktemp("served"))
