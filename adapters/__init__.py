@@ -83,9 +83,11 @@ class Transport:
 
     Attributes:
         raw: The runtime's own object, for what the contract does not cover.
+        polls: Whether the peer's close frame is seen only by `poll()`.
     """
 
     raw: "Any" = None
+    polls = False
 
     def send_text(self, text: str) -> None:
         """Send a text message; `text` is a USVString. Called only while the connection is open."""
@@ -143,9 +145,11 @@ class Sink:
         closing: `closing()`: the peer's close frame has come.
         closed: `closed(code, reason, clean, message)`: once, last. The peer's code (1005 = none,
             1006 = no close frame) and reason, whether the handshake was completed, and why not.
+        time: What `timeStamp` is of the messages that are told of now, where the transport reads
+            the clock once for many; else None.
     """
 
-    __slots__ = ("binary", "closed", "closing", "drained", "opened", "text")
+    __slots__ = ("binary", "closed", "closing", "drained", "opened", "text", "time")
 
     def __init__(
         self,
@@ -162,6 +166,7 @@ class Sink:
         self.drained = drained
         self.closing = closing
         self.closed = closed
+        self.time: float | None = None
 
 
 class Timer:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from unisocket.adapters import Sink
 
-__all__ = ("Bridge", "JavaScriptAdapter", "JavaScriptTransport", "JavaScriptRuntime")
+__all__ = ("BLOCKING", "Bridge", "JavaScriptAdapter", "JavaScriptRuntime", "JavaScriptTransport", "Queue")
 
 # Node 20 fires "error" and nothing else when an opening fails; everywhere else "close" follows at once.
 CLOSE_AFTER_ERROR = 1.0  # seconds
@@ -110,6 +110,8 @@ class JavaScriptTransport(Transport):
         sink: Is told what happens.
         runtime: The services of the socket.
     """
+
+    polls = True
 
     def __init__(self, bridge: Bridge, url: str, protocols: list[str], sink: "Sink", runtime: Runtime) -> None:
         self._bridge = bridge
@@ -214,6 +216,30 @@ class JavaScriptTimer(Timer):
 
     def cancel(self) -> None:
         self._scope.clearTimeout(self._id)
+
+
+class Queue:
+    """First in, first out; MicroPython's deque has a fixed length, and Brython's costs time to import."""
+
+    def __init__(self) -> None:
+        self._in: list[Any] = []
+        self._out: list[Any] = []  # the older ones, last first
+
+    def __len__(self) -> int:
+        return len(self._in) + len(self._out)
+
+    def append(self, item: "Any") -> None:
+        self._in.append(item)
+
+    def appendleft(self, item: "Any") -> None:
+        self._out.append(item)
+
+    def popleft(self) -> "Any":
+        if not self._out:
+            self._out = self._in
+            self._out.reverse()
+            self._in = []
+        return self._out.pop()
 
 
 def keep(websocket: "Any") -> None:

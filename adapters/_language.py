@@ -3,10 +3,11 @@
 import inspect
 import sys
 import time
+from collections import deque as Queue  # noqa: N812
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ("cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+__all__ = ("Queue", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
 
 
 def now() -> float:

@@ -3,14 +3,14 @@
 from browser import aio
 from browser import self as scope  # the global object, in a page and in a worker alike
 
-from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, JavaScriptRuntime, reported
+from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, JavaScriptRuntime, Queue, reported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-__all__ = ("BrythonAdapter",)
+__all__ = ("BrythonAdapter", "Queue")
 
 NAME = "brython"
 supported = hasattr(scope, "WebSocket")
@@ -73,6 +73,7 @@ class BrythonAdapter(JavaScriptAdapter):
     """Opens connections with the WebSocket of the page or the worker."""
 
     name = NAME
+    capabilities = ("memoryview-steps", "signatures")
     bridge = _bridge
 
     def runtime(self) -> BrythonRuntime:
@@ -131,7 +132,7 @@ def usv_string(text: str) -> str:
 
 def report(error: BaseException, event: "Any") -> None:
     """Tell the console of an exception that a handler raised."""
-    import traceback  # noqa: PLC0415  seconds in Brython, and hopefully never needed
+    import traceback
 
     scope.console.error("".join(traceback.format_exception(type(error), error, error.__traceback__)))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unisocket.adapters import Adapter
-from unisocket.adapters._language import cancelled, is_coroutine, now, takes_nothing, usv_string
+from unisocket.adapters._language import Queue, cancelled, is_coroutine, now, takes_nothing, usv_string
 from unisocket.errors import InvalidURLError
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from unisocket.adapters import Runtime, Sink, Transport
 
-__all__ = ("CPythonAdapter", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+__all__ = ("CPythonAdapter", "Queue", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
 
 NAME = "cpython"
 supported = True
@@ -42,7 +42,7 @@ class CPythonAdapter(Adapter):
     """
 
     name = NAME
-    capabilities = ("wire", "ping", "pause", "exact-buffered")
+    capabilities = ("abort", "base-url", "memoryview-steps", "pause", "ping", "signatures")
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class CPythonAdapter(Adapter):
         self.base_url = base_url
 
     def parse_url(self, url: str) -> str | None:
-        import ada_url  # noqa: PLC0415  on first use: it costs 16 ms
+        import ada_url
 
         try:
             return str(ada_url.URL(url, self.base_url).href)
@@ -86,15 +86,15 @@ class CPythonAdapter(Adapter):
             return None
 
     def runtime(self) -> "Runtime":
-        from unisocket.adapters import _cpython  # noqa: PLC0415  asyncio and websockets: 90 ms
+        from unisocket.adapters import _cpython
 
         return _cpython.runtime()
 
     def open(self, url: str, protocols: list[str], sink: "Sink", runtime: "Runtime") -> "Transport":
-        from unisocket.adapters import _cpython  # noqa: PLC0415
+        from unisocket.adapters import _cpython, _websockets
 
         assert isinstance(runtime, _cpython.CPythonRuntime)
-        return _cpython.CPythonTransport(self, url, protocols, sink, runtime)
+        return _websockets.CPythonTransport(self, url, protocols, sink, runtime)
 
 
 DefaultAdapter = CPythonAdapter
@@ -110,7 +110,7 @@ def _is_relative(ada_url: Any, url: str) -> bool:
 
 def report(error: BaseException, event: Any) -> None:
     """Tell asyncio's exception handler of an exception that a handler raised."""
-    from unisocket.adapters import _asyncio  # noqa: PLC0415
+    from unisocket.adapters import _asyncio
 
     _asyncio.report(error, event)
 
@@ -128,7 +128,7 @@ def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> Any:
     Raises:
         RuntimeError: A loop is running in this thread already.
     """
-    from unisocket.adapters import _cpython  # noqa: PLC0415
+    from unisocket.adapters import _cpython
 
     return _cpython.run(coroutine)
 
@@ -147,7 +147,7 @@ def run_sync(make: "Callable[[], Coroutine[Any, Any, Any]]", put_back: "Callable
 
 def load_adapter(name: str) -> Adapter:
     """Load an adapter that an installed package offers (entry point group `unisocket.adapters`)."""
-    from importlib.metadata import entry_points  # noqa: PLC0415
+    from importlib.metadata import entry_points
 
     offered = entry_points(group="unisocket.adapters")
     if name not in offered.names:

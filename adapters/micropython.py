@@ -13,14 +13,14 @@ import js
 import jsffi
 import uctypes
 
-from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, JavaScriptRuntime, reported
+from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, JavaScriptRuntime, Queue, reported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-__all__ = ("MicroPythonAdapter",)
+__all__ = ("MicroPythonAdapter", "Queue")
 
 NAME = "micropython"
 supported = hasattr(js, "WebSocket")
@@ -72,10 +72,7 @@ class Heap:
 
 
 def _has_nul(arguments: "tuple[Any, ...]") -> bool:
-    for argument in arguments:
-        if isinstance(argument, str) and "\0" in argument:
-            return True
-    return False
+    return any([isinstance(argument, str) and "\0" in argument for argument in arguments])
 
 
 def _array(arguments: "tuple[Any, ...]") -> "Any":

@@ -10,12 +10,12 @@ from pyodide.ffi import run_sync as wait
 
 from unisocket.adapters._asyncio import AsyncioRuntime
 from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, keep, let_go, reported
-from unisocket.adapters._language import cancelled, is_coroutine, now, takes_nothing, usv_string
+from unisocket.adapters._language import Queue, cancelled, is_coroutine, now, takes_nothing, usv_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ("PyodideAdapter", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+__all__ = ("PyodideAdapter", "Queue", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
 
 NAME = "pyodide"
 supported = hasattr(js, "WebSocket")
@@ -61,6 +61,7 @@ class PyodideAdapter(JavaScriptAdapter):
     """Opens connections with the WebSocket of the page, the worker or Node."""
 
     name = NAME
+    capabilities = ("memoryview-steps", "signatures")
     bridge = PyodideBridge()
 
     def runtime(self) -> PyodideRuntime:
@@ -85,7 +86,7 @@ def run_sync(make: "Callable[[], Coroutine[Any, Any, Any]]", put_back: Any = Non
     """Wait for a coroutine, where the browser can switch stacks and Python was called by its promise."""
     if not can_run_sync():
         raise NotImplementedError(
-            BLOCKING + "; blocking needs a browser with JSPI, and code that runs in a coroutine, runPythonAsync or PyScript"
+            BLOCKING + "; blocking needs a browser with JSPI, and code in a coroutine, runPythonAsync or PyScript"
         )
     return wait(make())
 

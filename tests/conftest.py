@@ -34,9 +34,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> Generator[None, object, object]:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
     """Leave out a test marked `whole_module` where another test of its module was left out."""
     collected = items[:]
     result = yield
@@ -52,7 +50,7 @@ def wheel(pytestconfig: pytest.Config) -> Path:
     """The wheel that the browsers get."""
     path: Path | None = pytestconfig.getoption("--wheel")
     if path is None:
-        pytest.fail("no wheel for the browsers: run nox, or add --wheel dist/unisocket-....whl", pytrace=False)
+        pytest.fail("no wheel for the browsers: run nox, or add --wheel=dist/unisocket-....whl", pytrace=False)
     return path.resolve()
 
 
@@ -60,5 +58,9 @@ def wheel(pytestconfig: pytest.Config) -> Path:
 def served_folder(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the browsers' pages."""
     from browser.contexts import prepare  # late: other tests need no browser
+    from browser.runtimes import MissingError
 
-    return prepare(wheel, tmp_path_factory.mktemp("served"))
+    try:
+        return prepare(wheel, tmp_path_factory.mktemp("served"))
+    except MissingError as missing:
+        pytest.fail(str(missing), pytrace=False)

@@ -102,7 +102,11 @@ def checked_protocols(protocols: "str | Sequence[str] | None") -> list[str]:
 
 def _sequence(protocols: "Any") -> list[str]:
     # A dict or a set has no order, and the order is the order of preference; bytes are numbers.
-    if isinstance(protocols, (dict, set, bytes, bytearray, memoryview)) or not hasattr(protocols, "__iter__"):
+    # A sequence needs no __iter__, and MicroPython's lists have none to look for.
+    iterable = (
+        isinstance(protocols, (list, tuple)) or hasattr(protocols, "__iter__") or hasattr(protocols, "__getitem__")
+    )
+    if isinstance(protocols, (dict, set, bytes, bytearray, memoryview)) or not iterable:
         raise TypeError("protocols must be a str or a sequence of str, not " + type(protocols).__name__)
     return list(protocols)
 

@@ -9,11 +9,11 @@ import sys
 if sys.implementation.name == "micropython":
     from unisocket.adapters import micropython as _here
 elif sys.implementation.name == "Brython":
-    from unisocket.adapters import brython as _here  # type: ignore[no-redef, unused-ignore]
+    from unisocket.adapters import brython as _here  # type: ignore[no-redef]
 elif sys.platform == "emscripten":
-    from unisocket.adapters import pyodide as _here  # type: ignore[no-redef, unused-ignore]
+    from unisocket.adapters import pyodide as _here
 else:
-    from unisocket.adapters import cpython as _here
+    from unisocket.adapters import cpython as _here  # type: ignore[no-redef]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ supported = _here.supported  # can it open a WebSocket?
 now = _here.now  # milliseconds of a clock that never goes back
 is_coroutine = _here.is_coroutine  # did an `async def` return this?
 takes_nothing = _here.takes_nothing  # is this a callable without parameters?
+Queue = _here.Queue  # first in, first out: append, appendleft, popleft
 cancelled = _here.cancelled  # the exceptions of a cancelled task, for an `except` clause
 usv_string = _here.usv_string  # a str whose surrogates are joined, or U+FFFD
 report = _here.report  # tell the runtime of an exception that nobody caught

@@ -11,7 +11,7 @@ from unisocket._checks import (
     origin_of,
     without_secrets,
 )
-from unisocket._events import CloseEvent, Event, Listeners, MessageEvent, report
+from unisocket._events import DISPATCHING, IDLE, CloseEvent, Event, Listeners, MessageEvent, report
 from unisocket.adapters import NoTransport, Sink
 from unisocket.errors import InvalidStateError
 
@@ -28,6 +28,9 @@ CONNECTING, OPEN, CLOSING, CLOSED = 0, 1, 2, 3
 
 # The moves that there are (WHATWG WebSockets section 3.1, readyState); `_move` refuses all others.
 _MOVES = {CONNECTING: (OPEN, CLOSING, CLOSED), OPEN: (CLOSING, CLOSED), CLOSING: (CLOSED,), CLOSED: ()}
+
+_now = _runtime.now
+_new = object.__new__
 
 _NO_HANDSHAKE = 1006  # RFC 6455 section 7.4.1
 
@@ -102,8 +105,8 @@ class WebSocket:
             raise NotImplementedError("this runtime has no WebSocket; `unisocket.supported` tells beforehand")
         checked_handlers(self, WebSocket, handlers)
         self._listeners = Listeners()
-        for name in handlers:
-            setattr(self, name, handlers[name])
+        for name, handler in handlers.items():
+            setattr(self, name, handler)
         if adapter is None:
             adapter = _runtime.default_adapter()
         self._url = checked_url(url, adapter)
@@ -121,10 +124,12 @@ class WebSocket:
         self._unstarted = 0
         self._last_event: Event | None = None
         self._last_handlers = 0
+        # What `Connection` hears of before there is an event.
+        self._consumer: Callable[[Any], None] | None = None
         self._drain_listener: Callable[[], None] | None = None
         self._runtime = adapter.runtime()
-        sink = Sink(
-            self._on_opened, self._on_text, self._on_binary, self._on_drained, self._on_closing, self._on_closed
+        sink = self._sink = Sink(
+            self._on_opened, self._on_message, self._on_binary, self._on_drained, self._on_closing, self._on_closed
         )
         refusal = adapter.refusal(self._url)
         if refusal:
@@ -132,6 +137,7 @@ class WebSocket:
             self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, refusal))
         else:
             self._transport = adapter.open(self._url, self._protocols, sink, self._runtime)
+        self._polls = self._transport.polls
         self._runtime.keep(self)
 
     @property
@@ -141,7 +147,7 @@ class WebSocket:
     @property
     def readyState(self) -> int:
         """CONNECTING, OPEN, CLOSING or CLOSED (0 to 3)."""
-        if self._state == OPEN:
+        if self._polls and self._state == OPEN:
             self._transport.poll()
         return self._state
 
@@ -194,8 +200,9 @@ class WebSocket:
 
         Spec: WHATWG WebSockets section 3.1, send(data).
         """
-        data = checked_data(data)
-        if self._state == OPEN:
+        if type(data) is not bytes:
+            data = checked_data(data)
+        if self._polls and self._state == OPEN:
             self._transport.poll()
         if self._state == OPEN:
             if isinstance(data, str):
@@ -227,9 +234,7 @@ class WebSocket:
         code, reason = checked_close(code, reason)
         self._start_closing(code, reason)
 
-    def addEventListener(
-        self, type: str, listener: "Callable[[Any], Any] | None", *, once: bool = False
-    ) -> None:
+    def addEventListener(self, type: str, listener: "Callable[[Any], Any] | None", *, once: bool = False) -> None:
         """Call a listener for each event of a type, after those that were added before.
 
         Args:
@@ -264,7 +269,7 @@ class WebSocket:
         """
         if not isinstance(event, Event):
             raise TypeError("dispatchEvent() takes an Event, not " + type(event).__name__)
-        if event._dispatching:
+        if event._phase & DISPATCHING:
             raise InvalidStateError("the event is being dispatched already")
         event._target = self
         self._dispatch(event)
@@ -354,22 +359,45 @@ class WebSocket:
         self._extensions = extensions
         self._dispatch(Event("open", self))
 
-    def _on_text(self, data: str) -> None:
-        if self._held is not None:
-            self._held.append((self._on_text, data))
-        elif self._state == OPEN:
-            self._dispatch(MessageEvent("message", self, data, self._origin))
-
-    def _on_binary(self, data: bytes) -> None:
+    def _on_binary(self, data: "Any") -> None:
         if self._held is not None:
             self._held.append((self._on_binary, data))
-        elif self._state == OPEN:
-            delivered: Any = data
-            if self._binary_type == "arraybuffer":
-                delivered = memoryview(data)
-            elif type(data) is not bytes:
-                delivered = bytes(data)
-            self._dispatch(MessageEvent("message", self, delivered, self._origin))
+        elif self._binary_type == "arraybuffer":
+            self._on_message(memoryview(data))
+        else:
+            self._on_message(data if type(data) is bytes else bytes(data))
+
+    def _on_message(self, data: "Any") -> None:
+        if self._held is not None:
+            self._held.append((self._on_message, data))
+            return
+        if self._state != OPEN:
+            return
+        if self._consumer is not None:
+            self._consumer(data)
+            if not self._listeners.any("message"):
+                return
+        event = _new(MessageEvent)
+        event._target = self
+        event._data = data
+        event._time = self._sink.time or _now()
+        event._phase = DISPATCHING
+        sole = self._listeners.sole
+        if sole is None:
+            self._dispatch(event)
+            return
+        # What Listeners.dispatch() does, for one listener; most messages of most programs go this way.
+        try:
+            result = sole.call(event)
+        except Exception as error:
+            report(error, event)
+        except _runtime.cancelled():
+            pass
+        else:
+            if result is not None and _runtime.is_coroutine(result):
+                self._start([result], event)
+        finally:
+            event._phase = IDLE
 
     def _on_drained(self) -> None:
         if self._drain_listener is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from typing import Any
 
-    from unisocket._events import CloseEvent, Event, MessageEvent
+    from unisocket._events import CloseEvent, Event
     from unisocket.adapters import Adapter, Future
 
 __all__ = ("Connection", "connect")
@@ -116,7 +116,8 @@ class Connection:
         self.close_reason: str | None = None
         self._runtime = websocket._runtime
         self._max_queue = max_queue
-        self._queue = _Queue()
+        self._queue = _runtime.Queue()
+        self._size = 0  # of what is in it
         self._paused = False
         self._we_closed = False
         self._closed: CloseEvent | None = None
@@ -124,7 +125,7 @@ class Connection:
         self._receiver: Future | None = None
         self._waiters: list[Future] = []  # for the opening, the close, or room to send
         websocket.addEventListener("open", self._wake)
-        websocket.addEventListener("message", self._on_message)
+        websocket._consumer = self._on_message
         websocket.addEventListener("error", self._on_error)
         websocket.addEventListener("close", self._on_close)
         websocket._drain_listener = self._wake
@@ -166,7 +167,7 @@ class Connection:
         """
         if self._receiver is not None:
             raise ConcurrencyError("another recv() of this connection waits for the next message")
-        if not self._queue.count:
+        if not self._queue:
             if self._closed is not None:
                 raise self._closed_error()
             self._receiver = self._runtime.future()
@@ -175,7 +176,7 @@ class Connection:
             finally:
                 self._receiver = None
         # The future has only woken us: from here to the message there is no await, so none is lost.
-        if self._queue.count:
+        if self._queue:
             return self._take()
         if self._closed is not None:
             raise self._closed_error()
@@ -185,6 +186,8 @@ class Connection:
         return self
 
     async def __anext__(self) -> "Any":
+        if self._queue and self._receiver is None:
+            return self._take()
         try:
             return await self.recv()
         except ConnectionClosedOK:
@@ -293,23 +296,27 @@ class Connection:
 
     # Events
 
-    def _on_message(self, event: "MessageEvent") -> None:
-        self._queue.put(event.data)
+    def _on_message(self, data: "Any") -> None:
+        queue = self._queue
+        queue.append(data)
+        self._size += len(data)
         if self._receiver is not None:
             self._receiver.set_result(None)
-        if not self._paused and (self._queue.count >= self._max_queue or self._queue.size >= MAX_QUEUE_BYTES):
+        if (len(queue) >= self._max_queue or self._size >= MAX_QUEUE_BYTES) and not self._paused:
             self._paused = True
             self.websocket._transport.pause()
 
     def _take(self) -> "Any":
-        data = self._queue.take()
-        if self._paused and self._queue.count <= self._max_queue // 2 and self._queue.size <= MAX_QUEUE_BYTES // 2:
+        data = self._queue.popleft()
+        self._size -= len(data)
+        if self._paused and len(self._queue) <= self._max_queue // 2 and self._size <= MAX_QUEUE_BYTES // 2:
             self._read_on()
         return data
 
     def put_back(self, data: "Any") -> None:
         """Let a message that was taken be the next one again."""
-        self._queue.put_back(data)
+        self._queue.appendleft(data)
+        self._size += len(data)
 
     def _read_on(self) -> None:
         if self._paused:
@@ -326,37 +333,3 @@ class Connection:
         if self._receiver is not None:
             self._receiver.set_result(None)
         self._wake()
-
-
-class _Queue:
-    """First in, first out; MicroPython's deque has a fixed length.
-
-    Attributes:
-        count: Messages in it.
-        size: Their length.
-    """
-
-    def __init__(self) -> None:
-        self.count = self.size = 0
-        self._in: list[Any] = []
-        self._out: list[Any] = []  # the older ones, last first
-
-    def put(self, data: "Any") -> None:
-        self._in.append(data)
-        self.count += 1
-        self.size += len(data)
-
-    def put_back(self, data: "Any") -> None:
-        self._out.append(data)
-        self.count += 1
-        self.size += len(data)
-
-    def take(self) -> "Any":
-        if not self._out:
-            self._out = self._in
-            self._out.reverse()
-            self._in = []
-        data = self._out.pop()
-        self.count -= 1
-        self.size -= len(data)
-        return data

@@ -227,7 +227,7 @@ class Connection(Endpoint):
             await self.play(steps)
         except GoneError:
             pass
-        except Exception as error:  # noqa: BLE001 - so that whoever wrote the script can see it
+        except Exception as error:
             self._record("error", what=f"{type(error).__name__}: {error}")
         if self._manners == SCRIPTED:
             self.behave(SWALLOW)
@@ -487,7 +487,7 @@ class Session(Endpoint):
         }
         try:
             result = await questions[request["ask"]](*request["arguments"])
-        except Exception as error:  # noqa: BLE001 - the mistakes of scripts and cases are the client's to report
+        except Exception as error:
             self._reply({"id": request["id"], "error": f"{type(error).__name__}: {error}"})
         else:
             self._reply({"id": request["id"], "result": result})

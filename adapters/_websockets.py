@@ -1,0 +1,734 @@
+"""Connections of CPython, over `websockets`.
+
+`websockets` has the opening and the closing handshake, proxies, TLS and, in its protocol object, the
+rules of RFC 6455. Whole data frames, which nearly all are, go past it: they are cut out of what was
+read and handed on by a plain call, and written in one go for all that a task sends. Every other frame
+is given to the protocol object, one at a time; so it has the last word, and nothing is decided twice.
+"""
+
+import asyncio
+import collections
+import ipaddress
+import os
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import websockets.asyncio.client
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import OPEN, Event
+from websockets.typing import BytesLike
+from websockets.uri import parse_uri
+
+from unisocket.adapters import Sink, Transport
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no compiled part on this platform
+    from websockets.utils import apply_mask
+
+if TYPE_CHECKING:
+    from unisocket.adapters._cpython import CPythonRuntime
+    from unisocket.adapters.cpython import CPythonAdapter
+
+__all__ = ("CPythonTransport",)
+
+# RFC 6455 section 7.4.1: no close frame came.
+NO_HANDSHAKE = 1006
+
+# First bytes of whole data frames (RFC 6455 section 5.2): FIN and opcode, and RSV1 if deflated (RFC 7692).
+TEXT, BINARY = 0x81, 0x82
+DEFLATED = 0x40
+NONE = -1  # no first byte
+
+MASKED = 0x80
+END_OF_DEFLATED = b"\x00\x00\xff\xff"  # RFC 7692 section 7.2.2: what the sender cuts off
+
+# Below, a payload is copied into the one write of its task; a larger one is a write of its own.
+LARGE = 2**16
+
+# How much is read at a time.
+BUFFER = 2**17
+
+# Up to here, one copy of all that was read is cheaper than one of each message.
+SHORT = 2**8
+
+# Up to here, `websockets` inflates in one go; and so is it done here.
+SHORT_DEFLATED = 2044
+
+HEADERS: dict[int, list[bytes]] = {
+    first: [bytes((first, MASKED | size)) for size in range(126)]
+    for first in (TEXT, BINARY, TEXT | DEFLATED, BINARY | DEFLATED)
+}
+
+# When what was sent is written, and booked: nothing was sent; at the end of this dispatch; that, or before, in a
+# task of its own, for a handler may spin the loop.
+NOT_DUE, DUE, SCHEDULED = 0, 1, 2
+
+MASKS = 1024  # at a time: a system call for each would be a third of the cost of sending
+_masks: Iterator[bytes] = iter(())
+
+
+def new_masks() -> bytes:
+    """Draw masking keys that nobody can foresee (RFC 6455 section 5.3); returns the first."""
+    global _masks
+    random = os.urandom(4 * MASKS)
+    _masks = iter([random[index : index + 4] for index in range(0, len(random), 4)])
+    return next(_masks)
+
+
+def _forget_masks() -> None:
+    global _masks
+    _masks = iter(())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_masks)  # else the child would use the parent's
+
+
+class Connect(websockets.asyncio.client.connect):
+    """`websockets`' way to a connection, without the redirects, which browsers do not follow."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class CPythonTransport(Transport):
+    """One connection of the CPython adapter.
+
+    Args:
+        adapter: Has the options.
+        url: The serialised URL.
+        protocols: The subprotocols to ask for.
+        sink: Is told what happens.
+        runtime: The services of the socket.
+    """
+
+    def __init__(
+        self, adapter: "CPythonAdapter", url: str, protocols: list[str], sink: Sink, runtime: "CPythonRuntime"
+    ) -> None:
+        self.adapter = adapter
+        self.sink: Sink | None = sink
+        self.runtime = runtime
+        self.raw: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        runtime.soon(lambda: self._start(url, protocols))
+
+    # Opening
+
+    def _start(self, url: str, protocols: list[str]) -> None:
+        if self.sink is not None:
+            self._task = self.runtime.loop.create_task(self._open(url, protocols))
+
+    async def _open(self, url: str, protocols: list[str]) -> None:
+        try:
+            await self._connect(url, protocols)
+        except Exception as error:
+            if self.raw is None or not self.raw.established:
+                self.closed(NO_HANDSHAKE, "", False, explain(error))
+        finally:
+            self._task = None
+
+    async def _connect(self, url: str, protocols: list[str]) -> None:
+        adapter = self.adapter
+        uri = parse_uri(url)
+        proxy = adapter.proxy
+        if proxy is True and is_loopback(uri.host):
+            proxy = None
+        options: dict[str, Any] = {"ssl": adapter.ssl} if uri.secure and adapter.ssl is not None else {}
+        await Connect(
+            url,
+            subprotocols=protocols or None,  # type: ignore[arg-type]
+            origin=adapter.origin,  # type: ignore[arg-type]
+            compression=adapter.compression,
+            additional_headers=adapter.headers,
+            user_agent_header=adapter.user_agent,
+            proxy=proxy,  # type: ignore[arg-type]
+            open_timeout=adapter.open_timeout,
+            close_timeout=adapter.close_timeout,
+            ping_interval=None,  # the connection has its own, which tells at once
+            max_size=adapter.max_size,
+            create_connection=self._make,  # type: ignore[arg-type]
+            **options,
+        )
+
+    def _make(self, *args: Any, **options: Any) -> "Connection":
+        self.raw = Connection(self, *args, **options)
+        return self.raw
+
+    # What the socket asks for; while it is open, `raw` is what sends
+
+    def opened(self, connection: "Connection") -> None:
+        self.send_text = connection.send_text  # type: ignore[method-assign]
+        self.send_binary = connection.send_binary  # type: ignore[method-assign]
+        if self.sink is not None:
+            response = connection.response
+            extensions = response.headers.get_all("Sec-WebSocket-Extensions") if response is not None else []
+            self.sink.opened(connection.protocol.subprotocol or "", ", ".join(extensions))
+
+    def buffered(self) -> int:
+        return self.raw.buffered() if self.raw is not None else 0
+
+    def close(self, code: int | None, reason: str) -> None:
+        connection = self.raw
+        if connection is not None and connection.protocol.state is OPEN:
+            connection.protocol.send_close(code, reason)
+            connection.send_data()
+
+    def abort(self) -> None:
+        self.sink = None
+        if self._task is not None:
+            self._task.cancel()
+        elif self.raw is not None:
+            self.raw.drop()
+
+    def orphan(self) -> None:
+        """Close the socket of a loop that is closed: asyncio's transport cannot do it any more, and would complain."""
+        self.sink = None
+        transport: Any = getattr(self.raw, "transport", None)
+        if hasattr(transport, "_ssl_protocol"):
+            transport._closed = True
+            transport = transport._ssl_protocol._transport
+        if getattr(transport, "_sock", None) is not None:
+            transport._sock.close()
+            transport._sock = None
+
+    def pause(self) -> None:
+        if self.raw is not None:
+            self.raw.pause()
+
+    def resume(self) -> None:
+        if self.raw is not None:
+            self.raw.resume()
+
+    def closed(self, code: int, reason: str, clean: bool, message: str) -> None:
+        sink, self.sink = self.sink, None
+        if sink is not None:
+            sink.time = None
+            sink.closed(code, reason, clean, message)
+
+
+class Buffers(threading.local):
+    """The buffer that all connections of a thread read into; one that is being delivered is not read into."""
+
+    def __init__(self) -> None:
+        self._free: memoryview | None = memoryview(bytearray(BUFFER))
+        self._shared = self._free
+
+    def take(self, tail: int) -> memoryview:
+        """Return a buffer to read into, behind the tail that was left of the last."""
+        if self._free is not None and tail < BUFFER:
+            return self._free
+        return memoryview(bytearray(max(BUFFER, 2 * tail)))
+
+    def lend(self, view: memoryview) -> bool:
+        """Note that a buffer is being delivered; returns whether it is the shared one."""
+        shared = view is self._free
+        if shared:
+            self._free = None
+        return shared
+
+    def give_back(self, shared: bool) -> None:
+        """Note that it was delivered."""
+        if shared:
+            self._free = self._shared
+
+
+_buffers = Buffers()
+_NOTHING = memoryview(b"")
+
+
+class Connection(ClientConnection, asyncio.BufferedProtocol):
+    """`websockets`' connection, with a way past it for whole data frames.
+
+    Args:
+        owner: The transport.
+    """
+
+    def __init__(self, owner: CPythonTransport, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.owner = owner
+        self.established = False
+        self._ended = False  # the closing handshake is done, or the connection is given up
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard = False
+        self._reading = True
+        # Receiving: the beginning of a frame, or of one that is larger than the buffer.
+        self._tail = b""
+        self._large: bytearray | None = None
+        self._filled = 0
+        self._buffer: memoryview = _NOTHING
+        # What is being delivered, where its next frame begins, and which delivery that is.
+        self._view: memoryview | None = None
+        self._position = self._end_of_view = self._round = 0
+        self._limit = float("inf") if self.protocol.max_message_size is None else self.protocol.max_message_size
+        self._fragments: list[BytesLike] = []
+        self._opcode = Opcode.CONT
+        # Sending: the frames of this task; how many bytes were written; where the writes that the
+        # network did not take yet end in the stream, and their payload.
+        self._frames: list[bytes] = []
+        self._written = 0
+        self._waiting: collections.deque[tuple[int, int]] = collections.deque()
+        # Payload: sent in this task, waiting for the network, and given when it was too late.
+        self._payload = self._waiting_payload = self._lost = 0
+        self._flush = NOT_DUE
+        self._corked = False  # by frames that are being delivered
+        self._silent = False  # nothing may be sent any more
+        # The extension, and its own objects where they serve all messages.
+        self._deflate: PerMessageDeflate | None = None
+        self._inflater: Any = None
+        self._deflater: Any = None
+
+    # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where to read to."""
+        if self._large is not None:
+            return memoryview(self._large)[self._filled :]
+        # If a handler spins the loop in the middle of a delivery, the older frames come first.
+        view = self._view
+        tail = self._tail if view is None else bytes(view[self._position : self._end_of_view])
+        self._buffer = buffer = _buffers.take(len(tail))
+        buffer[: len(tail)] = tail
+        self._filled = len(tail)
+        return buffer[len(tail) :]
+
+    def buffer_updated(self, size: int) -> None:
+        """Take what was read."""
+        self._heard = True
+        if self._large is not None:
+            self._fill(size)
+            return
+        buffer = self._buffer
+        if not self.established:
+            self.data_received(bytes(buffer[:size]))
+            return
+        self._tail = b""
+        self._deliver(buffer, buffer, self._filled + size)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read, where the loop does not read into buffers; and the opening handshake."""
+        self._heard = True
+        if not self.established:
+            self._open(data)
+            return
+        if self._large is not None:
+            size = min(len(data), len(self._large) - self._filled)
+            self._large[self._filled : self._filled + size] = data[:size]
+            self._fill(size)
+            data = data[size:]
+        elif self._view is not None:
+            data = bytes(self._view[self._position : self._end_of_view]) + data
+        elif self._tail:
+            data = self._tail + data
+        if data:
+            self._tail = b""
+            self._deliver(data, memoryview(data), len(data))
+
+    def _open(self, data: bytes) -> None:
+        """Read the response; what follows the head of a 101 are frames."""
+        head = self._tail + data
+        end = head.find(b"\r\n\r\n")
+        rest = len(head) - end - 4 if end >= 0 else 0
+        self._tail = head[-3:] if end < 0 else b""
+        super().data_received(data[: len(data) - rest])
+        if rest and not self._ended:
+            if self.established:
+                self.data_received(data[-rest:])
+            else:
+                super().data_received(data[-rest:])
+
+    # Opening
+
+    def process_event(self, event: Event) -> None:
+        if self.response is None:
+            super().process_event(event)
+            if self.protocol.handshake_exc is None and isinstance(event, Response):
+                self._establish()
+        elif isinstance(event, Frame) and not self._ended:
+            self._process_frame(event)
+
+    def _establish(self) -> None:
+        self.established = True
+        extensions = self.protocol.extensions
+        if len(extensions) == 1 and isinstance(extensions[0], PerMessageDeflate):
+            self._deflate = extensions[0]
+            self._inflater = getattr(extensions[0], "decoder", None)
+            self._deflater = getattr(extensions[0], "encoder", None)
+        self._watch()
+        self.owner.opened(self)
+
+    # Receiving
+
+    def _fill(self, size: int) -> None:
+        """Count what was read of a large frame."""
+        large = self._large
+        assert large is not None
+        self._filled += size
+        if self._filled == len(large):
+            self._large = None
+            self._deliver(large, memoryview(large), len(large))
+
+    def _deliver(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int) -> None:
+        """Deliver the whole frames of what was read, and keep the beginning of the next."""
+        self._view = view
+        self._position = 0
+        self._end_of_view = end
+        self._round = current = self._round + 1
+        shared = _buffers.lend(view)
+        try:
+            self._cut(data, view, end, current)
+        finally:
+            _buffers.give_back(shared)
+            if self._round == current:
+                self._view = None
+                if self._position < end and not self._ended:
+                    # A handler raised KeyboardInterrupt or the like: the frames behind are not lost.
+                    self._tail = bytes(view[self._position : end])
+                    self.loop.call_soon(self.data_received, b"")
+
+    def _cut(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int, current: int) -> None:
+        """Cut out the frames (RFC 6455 section 5.2)."""
+        sink = self.owner.sink
+        if sink is None or self._ended:
+            self._position = end
+            return
+        sink.time = time.monotonic() * 1000
+        deliver_text, deliver_binary = sink.text, sink.binary
+        corked, self._corked = self._corked, True
+        limit = self._limit
+        latin, copy = "", b""
+        # In the middle of a fragmented message every data frame is `websockets`' business.
+        text, binary = (TEXT, BINARY) if self.protocol.current_size is None else (NONE, NONE)
+        stop = 0
+        try:
+            while end - stop > 1:
+                begin = stop
+                first = data[begin]
+                size = data[begin + 1]
+                start = begin + 2
+                if size > 125:
+                    start += 2 if size == 126 else 8
+                    if size > 127:
+                        size = -1  # masked, which a server must not do
+                    elif start > end:
+                        stop = begin
+                        break
+                    else:
+                        least = 126 if size == 126 else 2**16
+                        size = int.from_bytes(view[begin + 2 : start], "big")
+                        if size < least:
+                            self._refuse(CloseCode.PROTOCOL_ERROR, "a length in more bytes than it takes")
+                            return
+                stop = start + size
+                if stop > end or size < 0 or size > limit:
+                    self._position = end
+                    if 0 <= size <= limit and self._is_orderly(first, size):
+                        self._keep(view[begin:end], stop - begin)
+                    else:
+                        self._hand_over(bytes(view[begin:end]))  # to be told what is wrong
+                    return
+                self._position = stop
+                if first == text:
+                    if size > SHORT:
+                        self._deliver_text(view[start:stop])
+                    else:
+                        # One slice does for ASCII, and most text is that.
+                        latin = latin or str(view[:end], "latin-1")
+                        message = latin[start:stop]
+                        if message.isascii():
+                            deliver_text(message)
+                        else:
+                            self._deliver_text(view[start:stop])
+                elif first == binary:
+                    if size > SHORT:
+                        deliver_binary(bytes(view[start:stop]))
+                    else:
+                        copy = copy or bytes(view[:end])
+                        deliver_binary(copy[start:stop])
+                elif first ^ DEFLATED in (text, binary) and self._inflater is not None and size < SHORT_DEFLATED:
+                    self._inflate(first, bytes(view[start:stop]))
+                else:
+                    self._hand_over(bytes(view[begin:stop]))
+                    text, binary = (TEXT, BINARY) if self.protocol.current_size is None else (NONE, NONE)
+                if self._round != current or self._ended:
+                    return  # a handler spun the loop, and a nested call went on; or it is over
+            if stop < end:
+                self._position = end
+                self._keep(view[stop:end], 0)
+        finally:
+            self._corked = corked
+            if self._payload and not corked:
+                self._end_task()
+
+    def _keep(self, beginning: memoryview, size: int) -> None:
+        """Keep the beginning of a frame, which has so many bytes in all, until the rest has come."""
+        if size > BUFFER:
+            self._large = bytearray(size)
+            self._large[: len(beginning)] = beginning
+            self._filled = len(beginning)
+        else:
+            self._tail = bytes(beginning)
+
+    def _is_orderly(self, first: int, size: int) -> bool:
+        """Whether a frame may go on after these first bytes; else waiting for the rest is of no use."""
+        opcode = first & 0x0F
+        if opcode >= 8:
+            return first in (0x88, 0x89, 0x8A) and size <= 125
+        return opcode <= 2 and not first & (0x30 if self.protocol.extensions else 0x70)
+
+    def _hand_over(self, data: bytes) -> None:
+        """Let `websockets` take a frame that is not a whole data frame."""
+        super().data_received(data)
+        self._renew_inflater(b"")
+        error = self.protocol.parser_exc
+        if error is not None and not self._ended:
+            self._fail(explain(error))
+
+    def _inflate(self, first: int, data: bytes) -> None:
+        """Deliver a short message that is compressed (RFC 7692 section 7.2.2)."""
+        inflater = self._inflater
+        limit = self.protocol.max_message_size or 0
+        try:
+            inflated = inflater.decompress(data + END_OF_DEFLATED, limit)
+        except zlib.error:
+            self._refuse(CloseCode.PROTOCOL_ERROR, "decompression failed")
+            return
+        self._renew_inflater(inflated)
+        if inflater.unconsumed_tail:
+            self._refuse(CloseCode.MESSAGE_TOO_BIG, f"over size limit ({limit} bytes)")
+        elif first & 0x0F == Opcode.TEXT:
+            self._deliver_text(inflated)
+        elif self.owner.sink is not None:
+            self.owner.sink.binary(inflated)
+
+    def _renew_inflater(self, inflated: bytes) -> None:
+        """Go on after a block that said it was the last (RFC 7692 section 7.2.3.5), where zlib ends."""
+        extension = self._deflate
+        if extension is not None and self._inflater is not None and self._inflater.eof:
+            history = inflated[-(2**extension.remote_max_window_bits) :]
+            extension.decoder = zlib.decompressobj(wbits=-extension.remote_max_window_bits, zdict=history)
+            self._inflater = extension.decoder
+
+    def _deliver_text(self, data: BytesLike) -> None:
+        try:
+            text = str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            self._refuse(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+            return
+        if self.owner.sink is not None:
+            self.owner.sink.text(text)
+
+    def _process_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PONG:
+            self.acknowledge_pings(bytes(frame.data))
+        elif frame.opcode is Opcode.CLOSE:
+            self._closing()
+        elif frame.opcode is not Opcode.PING:
+            if frame.opcode is not Opcode.CONT:
+                self._opcode = frame.opcode
+            self._fragments.append(frame.data)
+            if frame.fin:
+                data = b"".join(self._fragments)
+                self._fragments.clear()
+                if self._opcode is Opcode.TEXT:
+                    self._deliver_text(data)
+                elif self.owner.sink is not None:
+                    self.owner.sink.binary(data)
+
+    # Sending
+
+    def send_text(self, text: str) -> None:
+        self._send(TEXT, text.encode())
+
+    def send_binary(self, data: bytes) -> None:
+        self._send(BINARY, data)
+
+    def _send(self, first: int, data: bytes) -> None:
+        """Send a message in one frame, with all others of this task."""
+        size = len(data)
+        self._payload += size
+        if self._silent:
+            self._lost += size  # the closing handshake has begun: dropped, and counted
+            self._payload -= size
+            return
+        at_once = False
+        if self._flush == NOT_DUE and self._corked:
+            # Most handlers send one message, which need not wait for the end of the dispatch.
+            self._flush = DUE
+            at_once = True
+        elif self._flush != SCHEDULED:
+            self._flush = SCHEDULED
+            self.loop.call_soon(self._end_task)
+        if self.protocol.extensions:
+            if self._deflater is None:
+                self.protocol.send_frame(Frame(Opcode(first & 0x0F), data))
+                self._frames.extend(self.protocol.data_to_send())
+                return
+            data = (self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+            size = len(data)
+            first |= DEFLATED
+        mask = next(_masks, None) or new_masks()
+        if size < 126:
+            self._frames.append(HEADERS[first][size] + mask + apply_mask(data, mask))
+        elif size < LARGE:
+            self._frames.append(bytes((first, 0xFE, size >> 8, size & 0xFF)) + mask + apply_mask(data, mask))
+        else:
+            self._frames.append(bytes((first, 0xFF)) + size.to_bytes(8, "big") + mask)
+            self._write_out()
+            self._write(apply_mask(data, mask))
+        if at_once:
+            self._write_out()
+
+    def send_data(self) -> None:
+        self._write_out()  # what was sent before a control frame leaves before it
+        super().send_data()
+
+    def _write_out(self) -> None:
+        if self._frames:
+            data = b"".join(self._frames)
+            self._frames.clear()
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        self._written += len(data)
+        self.transport.write(data)
+
+    def _end_task(self) -> None:
+        """Write what a task has sent, and book what the network took."""
+        self._flush = NOT_DUE
+        self._write_out()
+        payload, self._payload = self._payload, 0
+        if self.transport.get_write_buffer_size():
+            self._waiting.append((self._written, payload))
+            self._waiting_payload += payload
+
+    def buffered(self) -> int:
+        if self._waiting and not self._ended:
+            out = self._written - self.transport.get_write_buffer_size()
+            while self._waiting and self._waiting[0][0] <= out:
+                self._waiting_payload -= self._waiting.popleft()[1]
+        return self._payload + self._waiting_payload + self._lost
+
+    # Closing
+
+    def drop(self) -> None:
+        """Close the TCP connection, without further ado."""
+        self._end()
+        self.transport.abort()
+
+    def _end(self) -> None:
+        self.buffered()  # what did not leave by now stays in the count
+        self._ended = self._silent = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _closing(self) -> None:
+        """The peer's close frame is here, and answered."""
+        self._end()
+        close = self.protocol.close_rcvd
+        assert close is not None
+        if self.owner.sink is not None:
+            self.owner.sink.closing()
+        self._hang_up()
+        self.owner.runtime.soon(lambda: self.owner.closed(close.code, close.reason, True, ""))
+
+    def _refuse(self, code: CloseCode, message: str) -> None:
+        """Tell the peer that it broke the rules, and give it up."""
+        self.protocol.fail(code, message)
+        self.send_data()
+        self._fail(message)
+
+    def _fail(self, message: str) -> None:
+        """Fail the WebSocket connection (RFC 6455 section 7.1.7); the peer was told."""
+        self._end()
+        self._hang_up()
+        self.owner.closed(NO_HANDSHAKE, "", False, message)
+
+    def _hang_up(self) -> None:
+        """Close the TCP connection when all is sent, or soon."""
+        self.transport.close()
+        if self.close_timeout is not None and self.transport.get_write_buffer_size():
+            self._timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        ended, self._ended = self._ended, True  # the transport has thrown away what it had: do not ask it
+        self._end()
+        if self.established and not ended:
+            self.owner.closed(NO_HANDSHAKE, "", False, explain(exc) if exc else "the connection was lost")
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.owner.sink is not None:
+            self.owner.sink.drained()
+
+    # Flow control and keepalive
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._reading and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._reading and not self.transport.is_closing():
+            self._reading = True
+            self._heard = True  # while nothing was read, no pong could be seen
+            self.transport.resume_reading()
+
+    def _watch(self) -> None:
+        """Begin the pings."""
+        interval = self.owner.adapter.ping_interval
+        if interval is not None and not self._ended:
+            self._timer = self.loop.call_later(interval, self._ping)
+
+    def _ping(self) -> None:
+        timeout = self.owner.adapter.ping_timeout
+        self._heard = False
+        if self.protocol.state is OPEN:
+            self.protocol.send_ping(b"")
+            self.send_data()
+        if timeout is None:
+            self._watch()
+        else:
+            self._timer = self.loop.call_later(timeout, self._look)
+
+    def _look(self) -> None:
+        """Has anything come since the ping? Any byte shows that the peer is there."""
+        timeout = self.owner.adapter.ping_timeout
+        assert timeout is not None
+        if self._heard:
+            self._watch()
+        elif not self._reading:
+            self._timer = self.loop.call_later(timeout, self._look)
+        else:
+            self.drop()
+            self.owner.closed(NO_HANDSHAKE, "", False, "the peer did not answer a ping")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def explain(error: BaseException) -> str:
+    """Say for people why a connection failed: the one place that reads foreign exceptions."""
+    if isinstance(error, InvalidStatus):
+        return f"HTTP {error.response.status_code}"
+    cause: BaseException | None = error.__cause__
+    text = str(error) or type(error).__name__
+    return f"{text}: {cause}" if cause is not None and str(cause) else text

@@ -1,0 +1,103 @@
+"""Chromium, or a Chrome, without a window."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from browser.runtimes import MissingError
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+# Debian's name and the others' on the PATH, then where macOS and Windows have it.
+PROGRAMS = (
+    "chromium",
+    "google-chrome",
+    "google-chrome-stable",
+    "chromium-browser",
+    "chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "C:/Program Files/Google/Chrome/Application/chrome.exe",
+)
+FLAGS = (
+    "--headless",
+    "--disable-back-forward-cache",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--enable-logging",
+    "--log-level=0",
+    "--no-first-run",
+)
+
+# What begins an entry of the log, and ends the one before.
+_ENTRY = re.compile(r"^\[[^\]\n]*?(\w+:CONSOLE)?(?::\d+)?\] ", re.MULTILINE)
+
+
+def find() -> str | None:
+    """Return the browser of this machine, if there is one."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
+def installed() -> str:
+    """Return the browser of this machine.
+
+    Raises:
+        MissingError: There is none.
+    """
+    found = find()
+    if found is None:
+        raise MissingError("Chrome or Chromium is missing: install it (Debian: chromium and chromium-driver)")
+    return found
+
+
+class Chromium:
+    """A browser with one tab.
+
+    Args:
+        folder: For the profile and the log; it may not go before `quit()`.
+
+    Raises:
+        MissingError: There is no browser.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        log = folder / "chromium.log"
+        options = webdriver.ChromeOptions()
+        options.binary_location = installed()
+        # A page says itself when it is ready; one that never is must not block the driver.
+        options.page_load_strategy = "none"
+        for flag in (*FLAGS, f"--log-file={log}", f"--user-data-dir={folder / 'profile'}"):
+            options.add_argument(flag)
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            options.add_argument("--no-sandbox")
+        # Chromium has a socket in TMPDIR, whose path may be too long for one: nox puts it below the checkout.
+        environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+        # Without a chromedriver on the PATH selenium looks for one.
+        self._driver = webdriver.Chrome(options, Service(shutil.which("chromedriver"), env=environment))
+        self._log = log.open(encoding="utf-8", errors="replace")
+
+    def show(self, url: str) -> None:
+        """Begin to load a page."""
+        self._driver.get(url)
+
+    def text(self, element: str) -> str:
+        """Return the text of an element of the page, by its id; "" as long as there is none."""
+        script = "return document.getElementById(arguments[0])?.textContent ?? ''"
+        return str(self._driver.execute_script(script, element))
+
+    def console(self) -> str:
+        """Return what has been written to the console since the last call.
+
+        It is read from the log, for the driver does not answer while a page hangs.
+        """
+        _, *entries = _ENTRY.split(self._log.read())
+        return "".join(text for kind, text in zip(entries[::2], entries[1::2], strict=True) if kind)
+
+    def quit(self) -> None:
+        """End the browser, whatever its page does."""
+        self._driver.quit()
+        self._log.close()

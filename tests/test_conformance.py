@@ -1,0 +1,124 @@
+"""The conformance suite on every runtime, and the support matrix that comes of it.
+
+Each runtime runs its cases in one go, in the background, while the tests here wait for one result
+each. A case that hangs or kills its page fails alone: the page is opened again for the rest.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.contexts import CONTEXTS, Context, ProgramError, open_context
+from peer_process import peer_process
+from support_page import support_page
+
+from unisocket.testing.conformance import CASES
+
+SUPPORT = Path(__file__).parents[1] / "docs" / "support.md"
+
+PROGRAM = """
+from unisocket.testing.conformance import CASES
+from unisocket.testing.runner import run_cases
+
+
+async def main(report, arguments):
+    cases = [case for case in CASES if case.name in arguments["names"]]
+    await run_cases(cases, arguments["peer"], report)
+"""
+
+PARAMETERS = [
+    pytest.param(
+        runtime, case.name, id=f"{runtime}-{case.name}", marks=() if runtime == "cpython" else pytest.mark.browser
+    )
+    for runtime in CONTEXTS
+    for case in CASES
+]
+
+
+class Run:
+    """Cases on one runtime, in a thread.
+
+    Attributes:
+        results: For the name of each case a report of `run_cases()`, with the log of the runtime as "log".
+    """
+
+    def __init__(self, context: Context, names: list[str]) -> None:
+        self.results: dict[str, Future[dict[str, Any]]] = {name: Future() for name in names}
+        self._context = context
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the run at the next report."""
+        self._stopped = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with self._context, peer_process() as peer:
+                while names := [name for name, result in self.results.items() if not result.done()]:
+                    self._run_once(names, peer)
+        except BaseException as error:  # whatever it is, nobody may wait for ever
+            for result in self.results.values():
+                if not result.done():
+                    result.set_exception(error)
+
+    def _run_once(self, names: list[str], peer: str) -> None:
+        """Run cases until all are done, or one did not come back."""
+        running = ""
+        try:
+            for report in self._context.run(PROGRAM, {"names": names, "peer": peer}):
+                if self._stopped:
+                    raise InterruptedError("the tests have come to their end")
+                running = report["case"]
+                if report["status"] != "start":
+                    self.results[running].set_result({**report, "log": self._context.log()})
+        except ProgramError as error:
+            if not running or self.results[running].done():
+                raise  # no case's fault
+            kind = type(error).__name__.removesuffix("Error").lower()
+            self.results[running].set_result({"status": "fail", "message": f"{kind}: {error}", "log": ""})
+        else:
+            missing = [name for name in names if not self.results[name].done()]
+            if missing:
+                raise LookupError(f"the runtime has no such cases: {missing}")
+
+
+@pytest.fixture(scope="session")
+def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Run]]:
+    """The runtimes of which cases were selected, all at work."""
+    names: dict[str, list[str]] = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.function is test_conformance:
+            names.setdefault(str(item.callspec.params["runtime"]), []).append(str(item.callspec.params["name"]))
+    folder = request.getfixturevalue("served_folder") if set(names) - {"cpython"} else Path()
+    runs = {runtime: Run(open_context(runtime, folder), names[runtime]) for runtime in names}
+    yield runs
+    for run in runs.values():
+        run.stop()
+
+
+@pytest.mark.parametrize(("runtime", "name"), PARAMETERS)
+def test_conformance(runs: dict[str, Run], runtime: str, name: str) -> None:
+    result = runs[runtime].results[name].result()
+    if result["status"] == "skip":
+        pytest.skip(f"the {runtime} adapter is not capable of: {result['message']}")
+    if result["status"] == "fail":
+        pytest.fail(f"{result['message']}\n{result['log']}".rstrip(), pytrace=False)
+
+
+@pytest.mark.browser
+@pytest.mark.whole_module
+def test_support_matrix_is_what_was_measured(runs: dict[str, Run], pytestconfig: pytest.Config) -> None:
+    results = {name: {case: result.result() for case, result in run.results.items()} for name, run in runs.items()}
+    measured = support_page(CASES, results)
+    if pytestconfig.getoption("--write-support"):
+        SUPPORT.parent.mkdir(exist_ok=True)
+        SUPPORT.write_text(measured)
+    written = SUPPORT.read_text() if SUPPORT.exists() else ""
+    if written != measured:
+        pytest.fail("docs/support.md is not what was measured: nox -s conformance -- --write", pytrace=False)
