@@ -45,7 +45,8 @@ def runtime() -> CPythonRuntime:
     if trio is not None and trio.lowlevel.in_trio_run():
         raise RuntimeError(
             "trio runs here, and this adapter needs asyncio: "
-            "use CPythonAdapter(thread=True, dispatch=token.run_sync_soon) with token = trio.lowlevel.current_trio_token()"
+            "use CPythonAdapter(thread=True, dispatch=token.run_sync_soon), "
+            "with token = trio.lowlevel.current_trio_token()"
         )
     return CPythonRuntime(None)
 

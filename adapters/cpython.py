@@ -42,7 +42,7 @@ class CPythonAdapter(Adapter):
     """
 
     name = NAME
-    capabilities = ("abort", "base-url", "memoryview-steps", "pause", "ping", "signatures")
+    capabilities: tuple[str, ...] = ("abort", "base-url", "memoryview-steps", "pause", "ping", "signatures")
 
     def __init__(
         self,

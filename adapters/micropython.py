@@ -72,7 +72,7 @@ class Heap:
 
 
 def _has_nul(arguments: "tuple[Any, ...]") -> bool:
-    return any([isinstance(argument, str) and "\0" in argument for argument in arguments])
+    return any(isinstance(argument, str) and "\0" in argument for argument in arguments)
 
 
 def _array(arguments: "tuple[Any, ...]") -> "Any":

@@ -187,7 +187,8 @@ def checked_data(data: "Any") -> "str | bytes":
         return bytes(data)
     if isinstance(data, memoryview):
         if getattr(data, "contiguous", True):
-            return bytes(data)
+            # MicroPython's have no tobytes(); in Brython bytes() fails where items are wider than a byte.
+            return data.tobytes() if hasattr(data, "tobytes") else bytes(data)
         raise TypeError("a memoryview must be contiguous to be sent; copy it: send(bytes(view))")
     raise TypeError("send() takes str, bytes, bytearray or memoryview, not " + type(data).__name__)
 

@@ -518,7 +518,8 @@ class Session(Endpoint):
         return [record for record in self._records if record["kind"] == kind]
 
     def _reply(self, reply: dict[str, Any]) -> None:
-        self.link.write(make_frame(TEXT, json.dumps(reply).encode()))
+        # Not as escapes: MicroPython does not join those of surrogate pairs.
+        self.link.write(make_frame(TEXT, json.dumps(reply, ensure_ascii=False).encode()))
 
 
 # The server.

@@ -1,0 +1,5 @@
+"""Other libraries' names over `unisocket`: their programs run with the import changed.
+
+`websockets` and `simple_websocket`: clients, on every runtime. What only CPython can do raises
+NotImplementedError elsewhere, and names itself.
+"""

@@ -1,0 +1,5 @@
+"""`websockets.asyncio`: the client."""
+
+from unisocket.compat.websockets.asyncio import client
+
+__all__ = ("client",)

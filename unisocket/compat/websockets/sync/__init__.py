@@ -1,0 +1,5 @@
+"""`websockets.sync`: the client."""
+
+from unisocket.compat.websockets.sync import client
+
+__all__ = ("client",)
