@@ -139,7 +139,7 @@ class Sink:
 
     Attributes:
         opened: `opened(protocol, extensions)`: the opening handshake is done; "" = none chosen.
-        text: `text(data)`: a text message, str.
+        text: `text(data)`: a text message, str. Look it up for each message: it changes.
         binary: `binary(data)`: a binary message, bytes-like, the receiver's own.
         drained: `drained()`: much of what was buffered has left.
         closing: `closing()`: the peer's close frame has come.
@@ -154,7 +154,7 @@ class Sink:
     def __init__(
         self,
         opened: "Callable[[str, str], None]",
-        text: "Callable[[str], None]",
+        text: "Callable[[Any], None]",
         binary: "Callable[[bytes], None]",
         drained: "Callable[[], None]",
         closing: "Callable[[], None]",

@@ -9,6 +9,7 @@ is given to the protocol object, one at a time; so it has the last word, and not
 import asyncio
 import collections
 import ipaddress
+import mmap
 import os
 import threading
 import time
@@ -54,10 +55,10 @@ END_OF_DEFLATED = b"\x00\x00\xff\xff"  # RFC 7692 section 7.2.2: what the sender
 LARGE = 2**16
 
 # How much is read at a time.
-BUFFER = 2**17
+BUFFER = 2**18
 
-# Up to here, one copy of all that was read is cheaper than one of each message.
-SHORT = 2**8
+# How large a buffer for a larger frame may be, to be kept for the next one.
+KEPT = 2**24
 
 # Up to here, `websockets` inflates in one go; and so is it done here.
 SHORT_DEFLATED = 2044
@@ -220,12 +221,30 @@ class Buffers(threading.local):
     def __init__(self) -> None:
         self._free: memoryview | None = memoryview(bytearray(BUFFER))
         self._shared = self._free
+        self._large: memoryview | None = None
 
     def take(self, tail: int) -> memoryview:
         """Return a buffer to read into, behind the tail that was left of the last."""
         if self._free is not None and tail < BUFFER:
             return self._free
         return memoryview(bytearray(max(BUFFER, 2 * tail)))
+
+    def take_large(self, size: int) -> memoryview:
+        """Return a buffer for one large frame.
+
+        It is used again, for the kernel takes longer to find new memory than to copy into it; and it is
+        mapped, for so there is only as much memory as was filled: a peer that announces much gets none.
+        """
+        large, self._large = self._large, None
+        if large is None or len(large) < size:
+            large = memoryview(mmap.mmap(-1, size))
+        return large[:size]
+
+    def give_back_large(self, view: memoryview) -> None:
+        """Keep the buffer of a large frame for the next one."""
+        large = memoryview(view.obj)
+        if len(large) <= KEPT and (self._large is None or len(self._large) < len(large)):
+            self._large = large
 
     def lend(self, view: memoryview) -> bool:
         """Note that a buffer is being delivered; returns whether it is the shared one."""
@@ -259,10 +278,13 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._heard = False
         self._reading = True
-        # Receiving: the beginning of a frame, or of one that is larger than the buffer.
+        # Receiving: the beginning of a frame, and how much of the buffer that fills; or, of a frame that
+        # is larger than the buffer, its header, its payload so far, and how much that lacks.
         self._tail = b""
-        self._large: bytearray | None = None
         self._filled = 0
+        self._header = b""
+        self._large: memoryview | None = None
+        self._lacking = 0
         self._buffer: memoryview = _NOTHING
         # What is being delivered, where its next frame begins, and which delivery that is.
         self._view: memoryview | None = None
@@ -290,7 +312,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to read to."""
         if self._large is not None:
-            return memoryview(self._large)[self._filled :]
+            return self._large[-self._lacking :]
         # If a handler spins the loop in the middle of a delivery, the older frames come first.
         view = self._view
         tail = self._tail if view is None else bytes(view[self._position : self._end_of_view])
@@ -319,10 +341,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._open(data)
             return
         if self._large is not None:
-            size = min(len(data), len(self._large) - self._filled)
-            self._large[self._filled : self._filled + size] = data[:size]
-            self._fill(size)
-            data = data[size:]
+            part, data = data[: self._lacking], data[self._lacking :]
+            free = self._large[-self._lacking :]
+            free[: len(part)] = part
+            self._fill(len(part))
         elif self._view is not None:
             data = bytes(self._view[self._position : self._end_of_view]) + data
         elif self._tail:
@@ -367,13 +389,25 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     # Receiving
 
     def _fill(self, size: int) -> None:
-        """Count what was read of a large frame."""
-        large = self._large
+        """Count what was read of a large frame, and deliver it when it is whole."""
+        self._lacking -= size
+        if self._lacking:
+            return
+        large, self._large = self._large, None
+        sink = self.owner.sink
         assert large is not None
-        self._filled += size
-        if self._filled == len(large):
-            self._large = None
-            self._deliver(large, memoryview(large), len(large))
+        if sink is None or self._ended:
+            return
+        sink.time = time.monotonic() * 1000
+        if self.protocol.current_size is None and self._header[0] == TEXT:
+            self._deliver_text(large)
+        else:
+            data = bytes(large)
+            if self.protocol.current_size is None and self._header[0] == BINARY:
+                sink.binary(data)
+            else:
+                self._hand_over(self._header + data)
+        _buffers.give_back_large(large)
 
     def _deliver(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int) -> None:
         """Deliver the whole frames of what was read, and keep the beginning of the next."""
@@ -386,7 +420,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._cut(data, view, end, current)
         finally:
             _buffers.give_back(shared)
-            if self._round == current:
+            if self._round == current or self._ended:
                 self._view = None
                 if self._position < end and not self._ended:
                     # A handler raised KeyboardInterrupt or the like: the frames behind are not lost.
@@ -400,79 +434,89 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._position = end
             return
         sink.time = time.monotonic() * 1000
-        deliver_text, deliver_binary = sink.text, sink.binary
         corked, self._corked = self._corked, True
         limit = self._limit
         latin, copy = "", b""
         # In the middle of a fragmented message every data frame is `websockets`' business.
         text, binary = (TEXT, BINARY) if self.protocol.current_size is None else (NONE, NONE)
+        last = end - 1
         stop = 0
         try:
-            while end - stop > 1:
+            while stop < last:
                 begin = stop
                 first = data[begin]
                 size = data[begin + 1]
-                start = begin + 2
-                if size > 125:
-                    start += 2 if size == 126 else 8
-                    if size > 127:
-                        size = -1  # masked, which a server must not do
-                    elif start > end:
+                if size < 126:
+                    start = begin + 2
+                    stop = start + size
+                    if stop <= end:
+                        # Short messages: one copy of all that was read, and a slice of it for each.
+                        if first == text:
+                            self._position = stop
+                            latin = latin or str(view[:end], "latin-1")
+                            message = latin[start:stop]
+                            if message.isascii():
+                                sink.text(message)
+                            else:
+                                self._deliver_text(view[start:stop])
+                            if self._round != current:
+                                return  # a handler spun the loop, and a nested call went on; or it is over
+                            continue
+                        if first == binary:
+                            self._position = stop
+                            copy = copy or bytes(view[:end])
+                            sink.binary(copy[start:stop])
+                            if self._round != current:
+                                return
+                            continue
+                elif size < MASKED:
+                    start = begin + (4 if size == 126 else 10)
+                    if start > end:
                         stop = begin
                         break
-                    else:
-                        least = 126 if size == 126 else 2**16
-                        size = int.from_bytes(view[begin + 2 : start], "big")
-                        if size < least:
-                            self._refuse(CloseCode.PROTOCOL_ERROR, "a length in more bytes than it takes")
-                            return
-                stop = start + size
-                if stop > end or size < 0 or size > limit:
+                    least = 126 if size == 126 else 2**16
+                    size = int.from_bytes(view[begin + 2 : start], "big")
+                    if size < least:
+                        self._refuse(CloseCode.PROTOCOL_ERROR, "a length in more bytes than it takes")
+                        return
+                    stop = start + size
+                else:
+                    size = NONE  # masked, which a server must not do
+                if stop > end or size == NONE or size > limit:
                     self._position = end
-                    if 0 <= size <= limit and self._is_orderly(first, size):
-                        self._keep(view[begin:end], stop - begin)
+                    if NONE < size <= limit and self._is_orderly(first, size):
+                        self._keep(view[begin:end], start - begin, size)
                     else:
                         self._hand_over(bytes(view[begin:end]))  # to be told what is wrong
                     return
                 self._position = stop
                 if first == text:
-                    if size > SHORT:
-                        self._deliver_text(view[start:stop])
-                    else:
-                        # One slice does for ASCII, and most text is that.
-                        latin = latin or str(view[:end], "latin-1")
-                        message = latin[start:stop]
-                        if message.isascii():
-                            deliver_text(message)
-                        else:
-                            self._deliver_text(view[start:stop])
+                    self._deliver_text(view[start:stop])
                 elif first == binary:
-                    if size > SHORT:
-                        deliver_binary(bytes(view[start:stop]))
-                    else:
-                        copy = copy or bytes(view[:end])
-                        deliver_binary(copy[start:stop])
+                    sink.binary(bytes(view[start:stop]))
                 elif first ^ DEFLATED in (text, binary) and self._inflater is not None and size < SHORT_DEFLATED:
                     self._inflate(first, bytes(view[start:stop]))
                 else:
                     self._hand_over(bytes(view[begin:stop]))
                     text, binary = (TEXT, BINARY) if self.protocol.current_size is None else (NONE, NONE)
-                if self._round != current or self._ended:
-                    return  # a handler spun the loop, and a nested call went on; or it is over
+                if self._round != current:
+                    return
             if stop < end:
                 self._position = end
-                self._keep(view[stop:end], 0)
+                self._keep(view[stop:end], 0, 0)
         finally:
             self._corked = corked
             if self._payload and not corked:
                 self._end_task()
 
-    def _keep(self, beginning: memoryview, size: int) -> None:
-        """Keep the beginning of a frame, which has so many bytes in all, until the rest has come."""
-        if size > BUFFER:
-            self._large = bytearray(size)
-            self._large[: len(beginning)] = beginning
-            self._filled = len(beginning)
+    def _keep(self, beginning: memoryview, header: int, size: int) -> None:
+        """Keep the beginning of a frame until the rest has come; with its header, if that is whole, and its size."""
+        if header + size > BUFFER:
+            self._large = _buffers.take_large(size)
+            self._header = bytes(beginning[:header])
+            part = len(beginning) - header
+            self._large[:part] = beginning[header:]
+            self._lacking = size - part
         else:
             self._tail = bytes(beginning)
 
@@ -626,6 +670,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def _end(self) -> None:
         self.buffered()  # what did not leave by now stays in the count
         self._ended = self._silent = True
+        self._round += 1  # whatever is being delivered stops
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -60,11 +60,17 @@ class Event:
 
     def stopImmediatePropagation(self) -> None:
         """Let no further listener hear of this event."""
-        self._phase |= STOPPED
+        self._phase = phase_of(self) | STOPPED
 
     def __repr__(self) -> str:
         extra = " message=%r" % self.message if self.message else ""
         return "<%s %s%s>" % (type(self).__name__, self.type, extra)
+
+
+def phase_of(event: Event) -> int:
+    """Return what an event is in; the spine makes messages without a phase, in their dispatch."""
+    phase: int = getattr(event, "_phase", DISPATCHING)
+    return phase
 
 
 class MessageEvent(Event):
@@ -85,8 +91,8 @@ class MessageEvent(Event):
         self._data = data
         self._origin = origin
 
-    # Those that the spine makes have no type and no origin of their own: there is one for each
-    # message, and each attribute set costs a tenth of what it takes to deliver it.
+    # Those that the spine makes have no type and no origin of their own: each attribute that is
+    # set costs, and there is one event for each message.
 
     @property
     def type(self) -> str:
@@ -179,20 +185,20 @@ class Listeners:
     Each list is a tuple that is replaced on change, so that a dispatch under way goes on with the
     listeners that it began with.
 
-    Attributes:
-        sole: The listener of "message", where it is the only one and stays: the common case, and fast.
+    Args:
+        changed: Is called when the listeners of "message" have changed.
     """
 
-    __slots__ = ("_handlers", "_lists", "sole")
+    __slots__ = ("_changed", "_handlers", "_lists")
 
-    def __init__(self) -> None:
+    def __init__(self, changed: "Callable[[], None]") -> None:
         self._lists: dict[str, tuple[Listener, ...]] = {}
         self._handlers: dict[str, Listener] = {}
-        self.sole: Listener | None = None
+        self._changed = changed
 
-    def any(self, type: str) -> bool:
-        """Return whether there are listeners for a type of event."""
-        return bool(self._lists.get(type))
+    def of(self, type: str) -> tuple[Listener, ...]:
+        """Return the listeners for a type of event."""
+        return self._lists.get(type, ())
 
     def add(self, type: str, callback: "Any", call: "Any", once: bool = False, bound: bool = False) -> None:
         """Append a listener, unless it is there already."""
@@ -230,6 +236,8 @@ class Listeners:
             self._set(type, self._lists.get(type, ()) + (listener,))
         else:
             listener.callback = listener.call = callback
+            if type == "message":
+                self._changed()
 
     def dispatch(self, event: Event, start: "Callable[[list[Any], Event], None]") -> None:
         """Call the listeners of an event, each safe from the others' exceptions.
@@ -242,7 +250,7 @@ class Listeners:
         Spec: DOM section 2.10, inner invoke.
         """
         coroutines = None
-        event._phase |= DISPATCHING
+        event._phase = phase_of(event) | DISPATCHING
         type = event.type
         try:
             for listener in self._lists.get(type, ()):
@@ -285,7 +293,7 @@ class Listeners:
     def _set(self, type: str, listeners: "tuple[Listener, ...]") -> None:
         self._lists[type] = listeners
         if type == "message":
-            self.sole = listeners[0] if len(listeners) == 1 and not listeners[0].once else None
+            self._changed()
 
 
 class _Sample:

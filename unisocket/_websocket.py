@@ -11,7 +11,7 @@ from unisocket._checks import (
     origin_of,
     without_secrets,
 )
-from unisocket._events import DISPATCHING, IDLE, CloseEvent, Event, Listeners, MessageEvent, report
+from unisocket._events import DISPATCHING, IDLE, CloseEvent, Event, Listeners, MessageEvent, phase_of, report
 from unisocket.adapters import NoTransport, Sink
 from unisocket.errors import InvalidStateError
 
@@ -104,7 +104,20 @@ class WebSocket:
         if not _runtime.supported:
             raise NotImplementedError("this runtime has no WebSocket; `unisocket.supported` tells beforehand")
         checked_handlers(self, WebSocket, handlers)
-        self._listeners = Listeners()
+        self._state = CONNECTING
+        # What happened after an event whose async handlers did not start yet; None if none are waited for.
+        self._held: list[tuple[Any, ...]] | None = None
+        # What `Connection` hears of before there is an event.
+        self._consumer: Callable[[Any], None] | None = None
+        self._sink = Sink(
+            self._on_opened,
+            self._on_message_otherwise,
+            self._on_binary,
+            self._on_drained,
+            self._on_closing,
+            self._on_closed,
+        )
+        self._listeners = Listeners(self._aim)
         for name, handler in handlers.items():
             setattr(self, name, handler)
         if adapter is None:
@@ -112,31 +125,23 @@ class WebSocket:
         self._url = checked_url(url, adapter)
         self._protocols = checked_protocols(protocols)
         self._origin = origin_of(self._url)
-        self._state = CONNECTING
         self._was_open = False
         self._protocol = self._extensions = ""
         self._binary_type = "bytes"
         self._discarded = 0  # bytes that came too late to be sent
         self._close_timer: Timer | None = None
         self._close_timeout = adapter.close_timeout
-        # What happened after an event whose async handlers did not start yet; None if none are waited for.
-        self._held: list[tuple[Any, ...]] | None = None
         self._unstarted = 0
         self._last_event: Event | None = None
         self._last_handlers = 0
-        # What `Connection` hears of before there is an event.
-        self._consumer: Callable[[Any], None] | None = None
         self._drain_listener: Callable[[], None] | None = None
         self._runtime = adapter.runtime()
-        sink = self._sink = Sink(
-            self._on_opened, self._on_message, self._on_binary, self._on_drained, self._on_closing, self._on_closed
-        )
         refusal = adapter.refusal(self._url)
         if refusal:
             self._transport: Transport = NoTransport()
             self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, refusal))
         else:
-            self._transport = adapter.open(self._url, self._protocols, sink, self._runtime)
+            self._transport = adapter.open(self._url, self._protocols, self._sink, self._runtime)
         self._polls = self._transport.polls
         self._runtime.keep(self)
 
@@ -269,7 +274,7 @@ class WebSocket:
         """
         if not isinstance(event, Event):
             raise TypeError("dispatchEvent() takes an Event, not " + type(event).__name__)
-        if event._phase & DISPATCHING:
+        if phase_of(event) & DISPATCHING:
             raise InvalidStateError("the event is being dispatched already")
         event._target = self
         self._dispatch(event)
@@ -363,32 +368,18 @@ class WebSocket:
         if self._held is not None:
             self._held.append((self._on_binary, data))
         elif self._binary_type == "arraybuffer":
-            self._on_message(memoryview(data))
+            self._sink.text(memoryview(data))
         else:
-            self._on_message(data if type(data) is bytes else bytes(data))
+            self._sink.text(data if type(data) is bytes else bytes(data))
 
     def _on_message(self, data: "Any") -> None:
-        if self._held is not None:
-            self._held.append((self._on_message, data))
-            return
-        if self._state != OPEN:
-            return
-        if self._consumer is not None:
-            self._consumer(data)
-            if not self._listeners.any("message"):
-                return
+        """Deliver a message to the one listener: what Listeners.dispatch() does, for most messages of most programs."""
         event = _new(MessageEvent)
         event._target = self
         event._data = data
         event._time = self._sink.time or _now()
-        event._phase = DISPATCHING
-        sole = self._listeners.sole
-        if sole is None:
-            self._dispatch(event)
-            return
-        # What Listeners.dispatch() does, for one listener; most messages of most programs go this way.
         try:
-            result = sole.call(event)
+            result = self._call(event)
         except Exception as error:
             report(error, event)
         except _runtime.cancelled():
@@ -398,6 +389,42 @@ class WebSocket:
                 self._start([result], event)
         finally:
             event._phase = IDLE
+
+    def _on_message_otherwise(self, data: "Any") -> None:
+        """Deliver a message to nobody, to many, or later."""
+        if self._held is not None:
+            self._held.append((self._deliver, data))
+        elif self._state == OPEN:
+            if self._consumer is not None:
+                self._consumer(data)
+            if self._listeners.of("message"):
+                event = _new(MessageEvent)
+                event._target = self
+                event._data = data
+                event._time = self._sink.time or _now()
+                self._dispatch(event)
+
+    def _deliver(self, data: "Any") -> None:
+        """Deliver a message that was held back."""
+        self._sink.text(data)
+
+    def _aim(self) -> None:
+        """Choose what happens to messages, by the shortest way; called when anything changes that matters."""
+        sink = self._sink
+        sink.text = self._on_message_otherwise
+        if self._state == OPEN and self._held is None:
+            listeners = self._listeners.of("message")
+            if self._consumer is not None:
+                if not listeners:
+                    sink.text = self._consumer
+            elif len(listeners) == 1 and not listeners[0].once:
+                self._call = listeners[0].call
+                sink.text = self._on_message
+
+    def _consume(self, consumer: "Callable[[Any], None]") -> None:
+        """Let somebody have each message before there is an event."""
+        self._consumer = consumer
+        self._aim()
 
     def _on_drained(self) -> None:
         if self._drain_listener is not None:
@@ -455,6 +482,7 @@ class WebSocket:
         if state == OPEN:
             self._was_open = True
         self._state = state
+        self._aim()
         return True
 
     # Dispatch
@@ -473,6 +501,7 @@ class WebSocket:
             self._unstarted += len(coroutines)
             if self._held is None:
                 self._held = []
+                self._aim()
         for coroutine in coroutines:
             if event is self._last_event:
                 self._last_handlers += 1
@@ -497,6 +526,7 @@ class WebSocket:
         if held is None or self._unstarted:
             return
         self._held = None
+        self._aim()
         done = 0
         try:
             while done < len(held) and self._held is None:
@@ -508,4 +538,5 @@ class WebSocket:
                 self._held = held[done:] + self._held
             elif done < len(held):  # a handler raised KeyboardInterrupt or the like
                 self._held = held[done:]
+                self._aim()
                 self._runtime.soon(self._release)

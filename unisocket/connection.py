@@ -125,7 +125,7 @@ class Connection:
         self._receiver: Future | None = None
         self._waiters: list[Future] = []  # for the opening, the close, or room to send
         websocket.addEventListener("open", self._wake)
-        websocket._consumer = self._on_message
+        websocket._consume(self._on_message)
         websocket.addEventListener("error", self._on_error)
         websocket.addEventListener("close", self._on_close)
         websocket._drain_listener = self._wake
