@@ -74,6 +74,15 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def autobahn(session: nox.Session) -> None:
+    """All cases of an Autobahn fuzzing server, which runs already: `-- ws://127.0.0.1:9001`."""
+    if not session.posargs:
+        session.error("the URL of a fuzzing server is missing: nox -s autobahn -- ws://127.0.0.1:9001")
+    install_wheel(session)
+    session.run("python", "-P", "tests/autobahn.py", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """One program on four runtimes, side by side; `-- --serve` stays up for a browser of one's own."""
     wheel = install_wheel(session, "demo")

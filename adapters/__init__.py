@@ -62,6 +62,10 @@ class Adapter:
         port = url.split("://", 1)[1].split("/", 1)[0].split("@")[-1].split("]")[-1].partition(":")[2]
         return "port " + port + " is blocked" if port and int(port) in BLOCKED_PORTS else ""
 
+    def patient(self) -> "Adapter":
+        """Return an adapter that sets no limit of its own to the time of an opening: the caller has one."""
+        return self
+
     def runtime(self) -> "Runtime":
         """Return the services of the runtime for one socket, which is being constructed."""
         raise NotImplementedError("an adapter has runtime()")
@@ -225,6 +229,10 @@ class Runtime:
             await future
         finally:
             timer.cancel()
+
+    def at_home(self, callback: "Callable[[], Any]") -> None:
+        """Call back where the handlers of the socket run: now, unless this is another thread."""
+        callback()
 
     def keep(self, websocket: "Any") -> None:
         """Keep a socket alive until it is let go: it lives until its close, referenced or not."""

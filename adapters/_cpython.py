@@ -10,12 +10,20 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
+from unisocket._events import CloseEvent
+from unisocket._websocket import CLOSED
+from unisocket.adapters import NoTransport
 from unisocket.adapters._asyncio import AsyncioRuntime
+from unisocket.errors import ConnectionClosedError
 
 __all__ = ("CPythonRuntime", "background", "run", "runtime")
 
-GOING_AWAY = 1001  # RFC 6455 section 7.4.1: what a program says that is being stopped
+# RFC 6455 section 7.4.1
+GOING_AWAY = 1001  # what a program says that is being stopped
+NO_HANDSHAKE = 1006
 GOODBYE = 1.0  # seconds that it then waits
+
+FORKED = "it stays with the parent process: after a fork, open another"
 
 
 class CPythonRuntime(AsyncioRuntime):
@@ -29,6 +37,10 @@ class CPythonRuntime(AsyncioRuntime):
 
     def let_go(self, websocket: Any) -> None:
         keeper_of(self.loop).let_go(websocket)
+
+    def closing(self) -> set[Any]:
+        """Return the set of connections that are closed but for their TCP connection."""
+        return keeper_of(self.loop).closing
 
     def adopt(self, loop: asyncio.AbstractEventLoop) -> None:
         super().adopt(loop)
@@ -100,6 +112,7 @@ class Keeper:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.sockets: set[Any] = set()
+        self.closing: set[Any] = set()  # connections that are closed, and whose TCP connection is not yet
         self.empty: asyncio.Future[None] | None = None
         self._wait(loop)
         self._end = _until_end(weakref.ref(self))
@@ -119,12 +132,21 @@ class Keeper:
         names = _list(self.sockets)
         for websocket in self.sockets:
             if closed:
-                websocket._transport.orphan()
+                _orphan(websocket)
             else:
                 websocket._transport.abort()
         self.sockets.clear()
+        if not closed:
+            for connection in list(self.closing):
+                connection.transport.abort()
         if names:
             warnings.warn(f"{names} not closed when the event loop ended", ResourceWarning, stacklevel=2)
+
+    def leave(self) -> None:
+        """Leave all connections to another process."""
+        for websocket in self.sockets:
+            leave(websocket)
+        self.sockets.clear()
 
     def let_go(self, websocket: Any) -> None:
         self.sockets.discard(websocket)
@@ -136,6 +158,29 @@ class Keeper:
         while self.sockets:
             self.empty = asyncio.get_running_loop().create_future()
             await self.empty
+
+
+def leave(websocket: Any) -> None:
+    """Leave a connection to another process: here the socket is closed, and says why."""
+    _orphan(websocket)
+    websocket._transport = NoTransport()
+    websocket._move(CLOSED)
+    if websocket._connection is not None:
+        websocket._connection.leave(CloseEvent("close", websocket, NO_HANDSHAKE, FORKED, False))
+    else:
+        # Over the methods: a socket that is closed asks nobody, and one that is open has no time to.
+        websocket.send = websocket.close = _say_forked
+
+
+def _say_forked(*arguments: Any, **keywords: Any) -> None:
+    raise ConnectionClosedError(NO_HANDSHAKE, FORKED)
+
+
+def _orphan(websocket: Any) -> None:
+    """Close a socket whose loop runs no more, where the adapter can."""
+    orphan = getattr(websocket._transport, "orphan", None)
+    if orphan is not None:
+        orphan()
 
 
 async def _until_end(reference: "weakref.ref[Keeper]") -> AsyncGenerator[None, None]:
@@ -174,36 +219,125 @@ def run(coroutine: Coroutine[Any, Any, Any] | None = None) -> Any:
         return runner.run(_main(coroutine))
 
 
+class Errand:
+    """A coroutine that a thread waits for while another runs it.
+
+    Args:
+        make: Makes the coroutine.
+        put_back: Gets its result if nobody waits any more.
+
+    Attributes:
+        failed: Whether it has ended with an exception.
+    """
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, Any]], put_back: Callable[[Any], None] | None) -> None:
+        self.failed = False
+        self._make = make
+        self._put_back = put_back
+        self._task: asyncio.Task[None] | None = None
+        self._over = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+        # A bare lock, which the loop only releases: it can never wait for a thread that was interrupted.
+        self._running = threading.Lock()
+        self._running.acquire()
+
+    def wait(self) -> Any:
+        """Wait for its end; return or raise what came of it."""
+        self._running.acquire()
+        error, self._error = self._error, None
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del error  # its traceback has this frame
+
+    # In the thread of the loop
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def give_up(self) -> None:
+        """Cancel it, or put back what it brought."""
+        if self._task is not None and not self._over:
+            self._task.cancel()
+        elif self._over and not self.failed and self._put_back is not None:
+            self._put_back(self._result)
+
+    async def _run(self) -> None:
+        try:
+            self._result = await self._make()
+        except BaseException as error:  # for the thread that waits
+            self._error = error
+            self.failed = True
+        self._over = True
+        self._running.release()
+
+
 class Background:
     """One event loop in a thread of its own, for all who block."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = 0
+        self._thread: threading.Thread | None = None
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop, which runs; a child process gets its own."""
+        """Return the loop, which runs."""
         with self._lock:
-            if self._loop is None or self._process != os.getpid():
-                self._process = os.getpid()
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="unisocket", daemon=True).start()
+            if self._loop is None:
+                loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_run_for_ever, args=(loop,), name="unisocket", daemon=True)
+                self._thread.start()
+                self._loop = loop
             return self._loop
+
+    def runs_here(self) -> bool:
+        """Return whether this is its thread."""
+        return threading.current_thread() is self._thread
 
     def run(self, make: Callable[[], Coroutine[Any, Any, Any]], put_back: Callable[[Any], None] | None) -> Any:
         """See `cpython.run_sync`."""
         loop = self.loop()
-        future = asyncio.run_coroutine_threadsafe(make(), loop)
+        if self.runs_here():
+            raise RuntimeError(
+                "a handler runs where the network does, which a blocking call here would wait for: "
+                "use the target of the event, whose send() and close() return at once"
+            )
+        errand = Errand(make, put_back)
         try:
-            return future.result()
-        except BaseException:  # Ctrl-C, if it is not the coroutine's own
-            if not future.cancel() and put_back is not None and future.exception() is None:
-                loop.call_soon_threadsafe(put_back, future.result())
+            loop.call_soon_threadsafe(errand.start)
+            return errand.wait()
+        except BaseException:
+            if not errand.failed:  # Ctrl-C, or what else a signal raises
+                loop.call_soon_threadsafe(errand.give_up)
             raise
 
 
+def _run_for_ever(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException:  # of a handler: SystemExit or the like, which is not to stop all connections
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+
+
 background = Background()
+
+
+def _leave_to_parent() -> None:
+    """After a fork: the connections are the parent's; the child's sockets are dead, and say so."""
+    global background
+    background = Background()
+    for reference in list(_keepers.values()):
+        keeper = reference()
+        if keeper is not None:
+            keeper.leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 async def _main(coroutine: Coroutine[Any, Any, Any] | None) -> Any:

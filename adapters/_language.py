@@ -7,7 +7,7 @@ from collections import deque as Queue  # noqa: N812
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ("Queue", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+__all__ = ("Queue", "async_next", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
 
 
 def now() -> float:
@@ -23,6 +23,10 @@ def takes_nothing(function: Any) -> bool:
     if not (inspect.isfunction(function) or inspect.ismethod(function)):
         return False
     return not inspect.signature(function).parameters
+
+
+def async_next(method: Any) -> Any:
+    return method
 
 
 def cancelled() -> Any:

@@ -8,11 +8,14 @@ is given to the protocol object, one at a time; so it has the last word, and not
 
 import asyncio
 import collections
+import contextlib
 import ipaddress
+import math
 import mmap
 import os
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -24,10 +27,12 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
+from websockets.proxy import get_proxy
 from websockets.typing import BytesLike
 from websockets.uri import parse_uri
 
 from unisocket.adapters import Sink, Transport
+from unisocket.adapters._connecting import connect_tcp
 
 try:
     from websockets.speedups import apply_mask
@@ -46,6 +51,7 @@ NO_HANDSHAKE = 1006
 # First bytes of whole data frames (RFC 6455 section 5.2): FIN and opcode, and RSV1 if deflated (RFC 7692).
 TEXT, BINARY = 0x81, 0x82
 DEFLATED = 0x40
+CLOSE, PING = 0x88, 0x89
 NONE = -1  # no first byte
 
 MASKED = 0x80
@@ -68,9 +74,14 @@ HEADERS: dict[int, list[bytes]] = {
     for first in (TEXT, BINARY, TEXT | DEFLATED, BINARY | DEFLATED)
 }
 
+# How many short and long frames a task may collect for one write.
+MANY, MANY_LONG = 1024, 32
+
 # When what was sent is written, and booked: nothing was sent; at the end of this dispatch; that, or before, in a
 # task of its own, for a handler may spin the loop.
 NOT_DUE, DUE, SCHEDULED = 0, 1, 2
+
+_TEXT_HEADERS = HEADERS[TEXT]
 
 MASKS = 1024  # at a time: a system call for each would be a third of the cost of sending
 _masks: Iterator[bytes] = iter(())
@@ -100,6 +111,28 @@ class Connect(websockets.asyncio.client.connect):
         return exc
 
 
+# For each loop and host the lock of whoever is opening a connection there.
+_turns: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakValueDictionary[str, asyncio.Lock]]"
+_turns = weakref.WeakKeyDictionary()
+
+
+def turn_of(loop: asyncio.AbstractEventLoop, url: str) -> asyncio.Lock:
+    """Return the lock for opening a connection to the host and port of a URL (RFC 6455 section 4.1, step 2)."""
+    uri = parse_uri(url)
+    return _turns.setdefault(loop, weakref.WeakValueDictionary()).setdefault(f"{uri.host}:{uri.port}", asyncio.Lock())
+
+
+class ProxyConnection(websockets.asyncio.client.HTTPProxyConnection):
+    """`websockets`' connection to a proxy; `websockets` 17.4 raises in asyncio's callback when the proxy sends FIN."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.response.done():
+            super().connection_lost(exc)
+
+
+websockets.asyncio.client.HTTPProxyConnection = ProxyConnection  # type: ignore[misc]
+
+
 class CPythonTransport(Transport):
     """One connection of the CPython adapter.
 
@@ -118,6 +151,7 @@ class CPythonTransport(Transport):
         self.sink: Sink | None = sink
         self.runtime = runtime
         self.raw: Connection | None = None
+        self.error: Exception | None = None  # why the connection did not open
         self._task: asyncio.Task[None] | None = None
         runtime.soon(lambda: self._start(url, protocols))
 
@@ -128,9 +162,15 @@ class CPythonTransport(Transport):
             self._task = self.runtime.loop.create_task(self._open(url, protocols))
 
     async def _open(self, url: str, protocols: list[str]) -> None:
+        url = with_password(url)
         try:
-            await self._connect(url, protocols)
+            if self.adapter.queue_per_host:
+                async with turn_of(self.runtime.loop, url):
+                    await self._connect(url, protocols)
+            else:
+                await self._connect(url, protocols)
         except Exception as error:
+            self.error = error
             if self.raw is None or not self.raw.established:
                 self.closed(NO_HANDSHAKE, "", False, explain(error))
         finally:
@@ -139,11 +179,17 @@ class CPythonTransport(Transport):
     async def _connect(self, url: str, protocols: list[str]) -> None:
         adapter = self.adapter
         uri = parse_uri(url)
+        if uri.username is not None and any(name.lower() == "authorization" for name, _ in adapter.headers):
+            raise ValueError("there is an Authorization in the headers, and one in the URL: leave one out")
         proxy = adapter.proxy
-        if proxy is True and is_loopback(uri.host):
-            proxy = None
+        if proxy is True:
+            proxy = None if is_loopback(uri.host) else get_proxy(uri)
         options: dict[str, Any] = {"ssl": adapter.ssl} if uri.secure and adapter.ssl is not None else {}
-        await Connect(
+        if adapter.unix is not None:
+            options.update(unix=True, path=adapter.unix)
+        elif proxy is not None:
+            options["local_addr"] = adapter.local_address
+        connect = Connect(
             url,
             subprotocols=protocols or None,  # type: ignore[arg-type]
             origin=adapter.origin,  # type: ignore[arg-type]
@@ -151,13 +197,19 @@ class CPythonTransport(Transport):
             additional_headers=adapter.headers,
             user_agent_header=adapter.user_agent,
             proxy=proxy,  # type: ignore[arg-type]
-            open_timeout=adapter.open_timeout,
+            open_timeout=None,  # it would not count the TCP connection
             close_timeout=adapter.close_timeout,
             ping_interval=None,  # the connection has its own, which tells at once
             max_size=adapter.max_size,
             create_connection=self._make,  # type: ignore[arg-type]
             **options,
         )
+        async with asyncio.timeout(adapter.open_timeout):
+            if proxy is None and adapter.unix is None:
+                connect.create_connection_kwargs["sock"] = await connect_tcp(
+                    uri.host, uri.port, adapter.local_address, adapter.happy_eyeballs_delay
+                )
+            await connect
 
     def _make(self, *args: Any, **options: Any) -> "Connection":
         self.raw = Connection(self, *args, **options)
@@ -276,7 +328,9 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self.established = False
         self._ended = False  # the closing handshake is done, or the connection is given up
         self._timer: asyncio.TimerHandle | None = None
-        self._heard = False
+        self._heard = True
+        self._deadline = self._next_ping = 0.0
+        self._late_ping = b""  # that waits for its pong
         self._reading = True
         # Receiving: the beginning of a frame, and how much of the buffer that fills; or, of a frame that
         # is larger than the buffer, its header, its payload so far, and how much that lacks.
@@ -290,7 +344,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._view: memoryview | None = None
         self._position = self._end_of_view = self._round = 0
         self._limit = float("inf") if self.protocol.max_message_size is None else self.protocol.max_message_size
-        self._fragments: list[BytesLike] = []
+        self._fragments = bytearray()
         self._opcode = Opcode.CONT
         # Sending: the frames of this task; how many bytes were written; where the writes that the
         # network did not take yet end in the stream, and their payload.
@@ -302,6 +356,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._flush = NOT_DUE
         self._corked = False  # by frames that are being delivered
         self._silent = False  # nothing may be sent any more
+        self._plain = False  # messages may be sent, and as they are
         # The extension, and its own objects where they serve all messages.
         self._deflate: PerMessageDeflate | None = None
         self._inflater: Any = None
@@ -329,7 +384,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             return
         buffer = self._buffer
         if not self.established:
-            self.data_received(bytes(buffer[:size]))
+            self.data_received(bytes(buffer[self._filled : self._filled + size]))
             return
         self._tail = b""
         self._deliver(buffer, buffer, self._filled + size)
@@ -341,10 +396,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._open(data)
             return
         if self._large is not None:
-            part, data = data[: self._lacking], data[self._lacking :]
+            part, self._tail = data[: self._lacking], data[self._lacking :]
             free = self._large[-self._lacking :]
             free[: len(part)] = part
-            self._fill(len(part))
+            with self._kept():
+                self._fill(len(part))
+            data = self._tail
         elif self._view is not None:
             data = bytes(self._view[self._position : self._end_of_view]) + data
         elif self._tail:
@@ -358,13 +415,23 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         head = self._tail + data
         end = head.find(b"\r\n\r\n")
         rest = len(head) - end - 4 if end >= 0 else 0
-        self._tail = head[-3:] if end < 0 else b""
-        super().data_received(data[: len(data) - rest])
-        if rest and not self._ended:
-            if self.established:
-                self.data_received(data[-rest:])
-            else:
-                super().data_received(data[-rest:])
+        self._tail = head[-3:] if end < 0 else data[len(data) - rest :]
+        with self._kept():
+            super().data_received(data[: len(data) - rest])
+        if rest and self.established:
+            self.data_received(b"")
+        elif rest and not self._ended:
+            self._tail = b""
+            super().data_received(data[-rest:])
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Go on with what is kept in a task of its own, if a handler raises KeyboardInterrupt or the like."""
+        try:
+            yield
+        except BaseException:
+            self.loop.call_soon(self.data_received, b"")
+            raise
 
     # Opening
 
@@ -378,6 +445,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _establish(self) -> None:
         self.established = True
+        self._plain = not self.protocol.extensions
         extensions = self.protocol.extensions
         if len(extensions) == 1 and isinstance(extensions[0], PerMessageDeflate):
             self._deflate = extensions[0]
@@ -437,8 +505,9 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         corked, self._corked = self._corked, True
         limit = self._limit
         latin, copy = "", b""
-        # In the middle of a fragmented message every data frame is `websockets`' business.
-        text, binary = (TEXT, BINARY) if self.protocol.current_size is None else (NONE, NONE)
+        # In the middle of a fragmented message every data frame is `websockets`' business, and a limit so low, too.
+        whole = (TEXT, BINARY) if limit > 125 else (NONE, NONE)
+        text, binary = whole if self.protocol.current_size is None else (NONE, NONE)
         last = end - 1
         stop = 0
         try:
@@ -476,18 +545,21 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                         break
                     least = 126 if size == 126 else 2**16
                     size = int.from_bytes(view[begin + 2 : start], "big")
-                    if size < least:
-                        self._refuse(CloseCode.PROTOCOL_ERROR, "a length in more bytes than it takes")
+                    if not least <= size < 2**63:
+                        self._refuse(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
                         return
                     stop = start + size
                 else:
                     size = NONE  # masked, which a server must not do
                 if stop > end or size == NONE or size > limit:
                     self._position = end
-                    if NONE < size <= limit and self._is_orderly(first, size):
+                    room = limit - (self.protocol.current_size or 0)
+                    if NONE < size <= room and self._is_orderly(first, size):
                         self._keep(view[begin:end], start - begin, size)
                     else:
                         self._hand_over(bytes(view[begin:end]))  # to be told what is wrong
+                        if not self._ended:  # it would be told later
+                            self._refuse(CloseCode.PROTOCOL_ERROR, "a frame that is not as RFC 6455 has it")
                     return
                 self._position = stop
                 if first == text:
@@ -498,7 +570,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                     self._inflate(first, bytes(view[start:stop]))
                 else:
                     self._hand_over(bytes(view[begin:stop]))
-                    text, binary = (TEXT, BINARY) if self.protocol.current_size is None else (NONE, NONE)
+                    text, binary = whole if self.protocol.current_size is None else (NONE, NONE)
                 if self._round != current:
                     return
             if stop < end:
@@ -512,7 +584,11 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def _keep(self, beginning: memoryview, header: int, size: int) -> None:
         """Keep the beginning of a frame until the rest has come; with its header, if that is whole, and its size."""
         if header + size > BUFFER:
-            self._large = _buffers.take_large(size)
+            try:
+                self._large = _buffers.take_large(size)
+            except (OSError, OverflowError):  # there is no limit but this
+                self._refuse(CloseCode.MESSAGE_TOO_BIG, f"no memory for {size} bytes")
+                return
             self._header = bytes(beginning[:header])
             part = len(beginning) - header
             self._large[:part] = beginning[header:]
@@ -529,6 +605,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _hand_over(self, data: bytes) -> None:
         """Let `websockets` take a frame that is not a whole data frame."""
+        if data[0] == PING and self.paused:
+            self._late_ping = data  # while no pong can leave, the last ping will do (RFC 6455 section 5.5.3)
+            return
+        if data[0] == CLOSE:
+            # Control frames may stand within a message (RFC 6455 section 5.4): `websockets` forbids it to this one.
+            self.protocol.current_size = None
         super().data_received(data)
         self._renew_inflater(b"")
         error = self.protocol.parser_exc
@@ -577,9 +659,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         elif frame.opcode is not Opcode.PING:
             if frame.opcode is not Opcode.CONT:
                 self._opcode = frame.opcode
-            self._fragments.append(frame.data)
+            if not frame.fin or self._fragments:
+                self._fragments += frame.data  # not a list: a million fragments of one byte are to be a megabyte
             if frame.fin:
-                data = b"".join(self._fragments)
+                data = bytes(self._fragments or frame.data)
                 self._fragments.clear()
                 if self._opcode is Opcode.TEXT:
                     self._deliver_text(data)
@@ -589,7 +672,18 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     # Sending
 
     def send_text(self, text: str) -> None:
-        self._send(TEXT, text.encode())
+        data = text.encode()
+        size = len(data)
+        if size < 126 and self._flush == SCHEDULED and self._plain:
+            # One more short message of this task: what _send() does then.
+            self._payload += size
+            mask = next(_masks, None) or new_masks()
+            frames = self._frames
+            frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
+            if len(frames) >= MANY:
+                self._write_out()
+        else:
+            self._send(TEXT, data)
 
     def send_binary(self, data: bytes) -> None:
         self._send(BINARY, data)
@@ -627,7 +721,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._frames.append(bytes((first, 0xFF)) + size.to_bytes(8, "big") + mask)
             self._write_out()
             self._write(apply_mask(data, mask))
-        if at_once:
+        if at_once or len(self._frames) >= (MANY if size < 126 else MANY_LONG):
             self._write_out()
 
     def send_data(self) -> None:
@@ -652,6 +746,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if self.transport.get_write_buffer_size():
             self._waiting.append((self._written, payload))
             self._waiting_payload += payload
+        elif payload >= LARGE and self.owner.sink is not None:
+            self.owner.sink.drained()  # the network took all at once, of which asyncio does not tell
 
     def buffered(self) -> int:
         if self._waiting and not self._ended:
@@ -670,6 +766,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def _end(self) -> None:
         self.buffered()  # what did not leave by now stays in the count
         self._ended = self._silent = True
+        self._plain = False
         self._round += 1  # whatever is being delivered stops
         if self._timer is not None:
             self._timer.cancel()
@@ -699,12 +796,17 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _hang_up(self) -> None:
         """Close the TCP connection when all is sent, or soon."""
+        self.owner.runtime.closing().add(self)
         self.transport.close()
-        if self.close_timeout is not None and self.transport.get_write_buffer_size():
+        busy = self.transport.get_write_buffer_size() or self.transport.get_extra_info("ssl_object") is not None
+        if self.close_timeout is not None and busy:
             self._timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not hasattr(self, "recv_messages"):
+            return  # lost in the TLS handshake behind a proxy, before there was a connection_made()
         super().connection_lost(exc)
+        self.owner.runtime.closing().discard(self)
         ended, self._ended = self._ended, True  # the transport has thrown away what it had: do not ask it
         self._end()
         if self.established and not ended:
@@ -712,6 +814,9 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        ping, self._late_ping = self._late_ping, b""
+        if ping and not self._ended:
+            self._hand_over(ping)
         if self.owner.sink is not None:
             self.owner.sink.drained()
 
@@ -734,30 +839,36 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         """Begin the pings."""
         interval = self.owner.adapter.ping_interval
         if interval is not None and not self._ended:
-            self._timer = self.loop.call_later(interval, self._ping)
-
-    def _ping(self) -> None:
-        timeout = self.owner.adapter.ping_timeout
-        self._heard = False
-        if self.protocol.state is OPEN:
-            self.protocol.send_ping(b"")
-            self.send_data()
-        if timeout is None:
-            self._watch()
-        else:
-            self._timer = self.loop.call_later(timeout, self._look)
+            self._next_ping = self.loop.time() + interval
+            self._timer = self.loop.call_at(self._next_ping, self._look)
 
     def _look(self) -> None:
-        """Has anything come since the ping? Any byte shows that the peer is there."""
-        timeout = self.owner.adapter.ping_timeout
-        assert timeout is not None
-        if self._heard:
-            self._watch()
-        elif not self._reading:
-            self._timer = self.loop.call_later(timeout, self._look)
-        else:
+        """Has anything come since the last look? Any byte shows that the peer is there."""
+        if self.protocol.state is not OPEN:
+            return
+        adapter = self.owner.adapter
+        now = self.loop.time()
+        if self._heard or not self._reading:
+            self._heard = False
+            self._deadline = math.inf if adapter.ping_timeout is None else now + adapter.ping_timeout
+        elif now >= self._deadline:
             self.drop()
             self.owner.closed(NO_HANDSHAKE, "", False, "the peer did not answer a ping")
+            return
+        if now >= self._next_ping:
+            assert adapter.ping_interval is not None
+            self._next_ping = now + adapter.ping_interval
+            self.protocol.send_ping(b"")
+            self.send_data()
+        self._timer = self.loop.call_at(min(self._next_ping, self._deadline), self._look)
+
+
+def with_password(url: str) -> str:
+    """Give a URL's user name the empty password that it has where there is none; `websockets` demands one."""
+    scheme, rest = url.split("://", 1)
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    return f"{scheme}://{user}:@{host}{slash}{path}" if at and ":" not in user else url
 
 
 def is_loopback(host: str) -> bool:
@@ -772,6 +883,8 @@ def is_loopback(host: str) -> bool:
 
 def explain(error: BaseException) -> str:
     """Say for people why a connection failed: the one place that reads foreign exceptions."""
+    if isinstance(error, TimeoutError) and not error.args:
+        return "not open within `open_timeout`"
     if isinstance(error, InvalidStatus):
         return f"HTTP {error.response.status_code}"
     cause: BaseException | None = error.__cause__

@@ -120,6 +120,26 @@ def takes_nothing(function: "Any") -> bool:
     return not variable and code.co_argcount + code.co_kwonlyargcount == own
 
 
+# Brython 3.15 notes the frame of whoever awaits, to put it back; `async for` does so when __anext__ has begun, and
+# notes the frames of that, too: each turn leaves some behind, until there is a RecursionError. So it is begun here.
+_BEGIN = """
+const frame_obj = __BRYTHON__.frame_obj
+const promise = __BRYTHON__.coroutine.tp_funcs.send(coroutine)
+__BRYTHON__.frame_obj = frame_obj
+return promise
+"""
+
+
+def async_next(method: "Any") -> "Any":
+    """Make a coroutine function one for __anext__."""
+    begin = scope.Function.new("coroutine", _BEGIN)
+
+    def begun(self: "Any") -> "Any":
+        return begin(method(self))
+
+    return begun
+
+
 def cancelled() -> "Any":
     return ()  # nothing is cancelled here
 

@@ -1,10 +1,11 @@
 """CPython, over `websockets`. What costs time to import is imported with the first socket."""
 
+import copy
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unisocket.adapters import Adapter
-from unisocket.adapters._language import Queue, cancelled, is_coroutine, now, takes_nothing, usv_string
+from unisocket.adapters._language import Queue, async_next, cancelled, is_coroutine, now, takes_nothing, usv_string
 from unisocket.errors import InvalidURLError
 
 if TYPE_CHECKING:
@@ -12,7 +13,17 @@ if TYPE_CHECKING:
 
     from unisocket.adapters import Runtime, Sink, Transport
 
-__all__ = ("CPythonAdapter", "Queue", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+__all__ = (
+    "CPythonAdapter",
+    "Queue",
+    "TkDispatch",
+    "async_next",
+    "cancelled",
+    "is_coroutine",
+    "now",
+    "takes_nothing",
+    "usv_string",
+)
 
 NAME = "cpython"
 supported = True
@@ -39,10 +50,36 @@ class CPythonAdapter(Adapter):
         ping_interval: Between pings that look whether the peer is there; None = no pings.
         ping_timeout: For the answer to a ping; None = no limit.
         base_url: What relative URLs are relative to.
+        local_address: Address and port to connect from, port 0 = any; None = the system's choice.
+        happy_eyeballs_delay: How long an address of a host is tried before the next one is tried
+            beside it (RFC 8305); None = one after the other.
+        unix: Path of a Unix socket to connect to, whatever the host of the URL, past all proxies.
+        queue_per_host: Whether connections to one host and port open one after the other, as RFC 6455
+            section 4.1 has it; by default many may open at a time.
+        thread: Whether the network runs in one background thread for all sockets, and events where
+            `dispatch` calls. `send()` and `close()` are then safe from any thread.
+        dispatch: Is given, in that background thread, callables without arguments; it returns at
+            once and has them called later, one after the other and in that order, in one thread:
+            `loop.call_soon_threadsafe`, trio's `token.run_sync_soon`, a `TkDispatch`, `emit` of a
+            queued Qt signal. Async handlers take an asyncio or trio loop that runs there.
+
+    Raises:
+        TypeError: A header is not a str.
+        ValueError: A header would break the request, stands there twice, or is the handshake's own; or one
+            of `thread` and `dispatch` without the other.
     """
 
     name = NAME
-    capabilities: tuple[str, ...] = ("abort", "base-url", "memoryview-steps", "pause", "ping", "signatures")
+    capabilities: tuple[str, ...] = (
+        "abort",
+        "await-connect",
+        "base-url",
+        "cancellation",
+        "memoryview-steps",
+        "pause",
+        "ping",
+        "signatures",
+    )
 
     def __init__(
         self,
@@ -59,9 +96,24 @@ class CPythonAdapter(Adapter):
         ping_interval: float | None = 20.0,
         ping_timeout: float | None = 20.0,
         base_url: str | None = None,
+        local_address: tuple[str, int] | None = None,
+        happy_eyeballs_delay: float | None = 0.25,
+        unix: str | None = None,
+        queue_per_host: bool = False,
+        thread: bool = False,
+        dispatch: "Callable[[Callable[[], Any]], Any] | None" = None,
     ) -> None:
+        if thread and dispatch is None:
+            raise ValueError(
+                "thread=True needs dispatch=..., which has events handled in your thread: loop.call_soon_threadsafe "
+                "of asyncio, token.run_sync_soon of trio, TkDispatch(root), or emit of a queued Qt signal"
+            )
+        if dispatch is not None and not thread:
+            raise ValueError("dispatch=... goes with thread=True; without it handlers run where the network does")
+        if dispatch is not None and not callable(dispatch):
+            raise TypeError("dispatch is a callable that takes a callable, not " + type(dispatch).__name__)
         self.ssl = ssl
-        self.headers = headers
+        self.headers = checked_headers(headers, origin, user_agent)
         self.origin = origin
         self.user_agent = user_agent
         self.proxy = proxy
@@ -72,12 +124,19 @@ class CPythonAdapter(Adapter):
         self.ping_interval = ping_interval
         self.ping_timeout = ping_timeout
         self.base_url = base_url
+        self.local_address = local_address
+        self.happy_eyeballs_delay = happy_eyeballs_delay
+        self.unix = unix
+        self.queue_per_host = queue_per_host
+        self.thread = thread
+        self.dispatch = dispatch
 
     def parse_url(self, url: str) -> str | None:
         import ada_url
 
         try:
-            return str(ada_url.URL(url, self.base_url).href)
+            record = ada_url.URL(url, self.base_url)
+            return str(record.href) if _is_idna(ada_url, record.hostname) else None
         except ValueError:
             if self.base_url is None and _is_relative(ada_url, url):
                 raise InvalidURLError(
@@ -85,19 +144,128 @@ class CPythonAdapter(Adapter):
                 ) from None
             return None
 
+    def patient(self) -> "CPythonAdapter":
+        if self.open_timeout is None:
+            return self
+        adapter = copy.copy(self)
+        adapter.open_timeout = None
+        return adapter
+
     def runtime(self) -> "Runtime":
         from unisocket.adapters import _cpython
 
-        return _cpython.runtime()
+        # What blocks (`unisocket.sync`) has its sockets in the background thread, and no use for dispatch.
+        if self.dispatch is None or _cpython.background.runs_here():
+            return _cpython.runtime()
+        from unisocket.adapters import _threads
+
+        return _threads.ThreadRuntime(self.dispatch)
 
     def open(self, url: str, protocols: list[str], sink: "Sink", runtime: "Runtime") -> "Transport":
         from unisocket.adapters import _cpython, _websockets
 
-        assert isinstance(runtime, _cpython.CPythonRuntime)
-        return _websockets.CPythonTransport(self, url, protocols, sink, runtime)
+        if isinstance(runtime, _cpython.CPythonRuntime):
+            return _websockets.CPythonTransport(self, url, protocols, sink, runtime)
+        from unisocket.adapters import _threads
+
+        assert isinstance(runtime, _threads.ThreadRuntime)
+        return _threads.ThreadTransport(self, url, protocols, sink, runtime)
+
+
+# The handshake sends these itself (RFC 6455 section 4.1); how to have a say in them.
+_OWN_HEADERS = {
+    "connection": "leave it out",
+    "host": "it is that of the URL",
+    "sec-websocket-extensions": "there is the argument compression",
+    "sec-websocket-key": "leave it out",
+    "sec-websocket-protocol": "give WebSocket() the protocols",
+    "sec-websocket-version": "leave it out",
+    "upgrade": "leave it out",
+}
+
+
+def checked_headers(
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None, origin: str | None, user_agent: str | None
+) -> list[tuple[str, str]]:
+    """Return the further headers, or raise before anything is sent.
+
+    Raises:
+        TypeError: A name or a value is not a str.
+        ValueError: One would break the request, stands there twice, or is the handshake's own.
+
+    Spec: RFC 9110 sections 5.1, 5.5 and 5.6.2.
+    """
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers or ())
+    arguments = [("Origin", origin), ("User-Agent", user_agent)]
+    for name, value in [*pairs, *((name, value) for name, value in arguments if value is not None)]:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(f"the header {name!r} must be a str, and so must its value, which is {value!r}")
+        if not name or not all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name):
+            raise ValueError(f"the header name {name!r} must be made of letters, digits and !#$%&'*+-.^_`|~")
+        if not all(c == "\t" or " " <= c <= "~" or "\x80" <= c <= "\xff" for c in value):
+            raise ValueError(f"the header {name!r} must be one line of Latin-1 without control characters: encode it")
+    seen = {"origin"} if origin is not None else set()
+    for name, _ in pairs:
+        key = name.lower()
+        if key in _OWN_HEADERS:
+            raise ValueError(f"the header {name!r} is the handshake's own: {_OWN_HEADERS[key]}")
+        if key in seen:
+            raise ValueError(f"the header {name!r} stands there twice: give it once, lists with commas")
+        seen.add(key)
+    return pairs
+
+
+def _is_idna(ada_url: Any, host: str) -> bool:
+    """Check the Punycode of a host (UTS 46, ToASCII), which ada-url 4.0 takes on trust if all is ASCII."""
+    if "xn--" not in host:
+        return True
+    try:
+        labels = [name[4:].encode().decode("punycode") if name[:4] == "xn--" else name for name in host.split(".")]
+        return bool(ada_url.URL("ws://" + ".".join(labels)).hostname == host)
+    except ValueError:
+        return False
 
 
 DefaultAdapter = CPythonAdapter
+
+
+class TkDispatch:
+    """For `CPythonAdapter(thread=True, dispatch=TkDispatch(root))`: events in the thread of Tk's main loop.
+
+    Nothing of Tk is safe to call from another thread, `after` included: so this polls a queue, in
+    Tk's own. When the root window is destroyed, the connections are dropped.
+
+    Args:
+        root: The `tkinter.Tk`, or any widget, in whose thread this is made.
+        interval: Between two looks at the queue, in seconds.
+    """
+
+    def __init__(self, root: Any, interval: float = 0.01) -> None:
+        self._root = root
+        self._interval = max(1, round(interval * 1000))  # milliseconds
+        self._queue: Queue[Callable[[], Any]] = Queue()
+        self._destroyed = False
+        root.bind("<Destroy>", self._on_destroy, add=True)
+        self._poll()
+
+    def __call__(self, callback: "Callable[[], Any]") -> None:
+        """Have something called in Tk's thread; for the adapter."""
+        if self._destroyed:
+            raise RuntimeError("the Tk window is destroyed")
+        self._queue.append(callback)
+
+    def _poll(self) -> None:
+        # First: a callback may run Tk's loop, as dialogs do.
+        self._timer = self._root.after(self._interval, self._poll)
+        for _ in range(len(self._queue)):
+            if self._queue and not self._destroyed:
+                self._queue.popleft()()
+
+    def _on_destroy(self, event: Any) -> None:
+        if event.widget is self._root:  # a window hears of its children's end, too
+            self._destroyed = True
+            self._queue.clear()
+            self._root.after_cancel(self._timer)
 
 
 def _is_relative(ada_url: Any, url: str) -> bool:

@@ -159,6 +159,7 @@ class MicroPythonAdapter(JavaScriptAdapter):
     """Opens connections with the WebSocket of the page, the worker or Node."""
 
     name = NAME
+    capabilities = ("await-connect", "cancellation")
     bridge = _bridge
 
     def runtime(self) -> MicroPythonRuntime:
@@ -186,6 +187,10 @@ def is_coroutine(result: "Any") -> bool:
 
 def takes_nothing(function: "Any") -> bool:
     return False  # a function does not tell its parameters here
+
+
+def async_next(method: "Any") -> "Any":
+    return method
 
 
 def cancelled() -> "Any":

@@ -10,12 +10,12 @@ from pyodide.ffi import run_sync as wait
 
 from unisocket.adapters._asyncio import AsyncioRuntime
 from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, keep, let_go, reported
-from unisocket.adapters._language import Queue, cancelled, is_coroutine, now, takes_nothing, usv_string
+from unisocket.adapters._language import Queue, async_next, cancelled, is_coroutine, now, takes_nothing, usv_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ("PyodideAdapter", "Queue", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+__all__ = ("PyodideAdapter", "Queue", "async_next", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
 
 NAME = "pyodide"
 supported = hasattr(js, "WebSocket")
@@ -61,7 +61,7 @@ class PyodideAdapter(JavaScriptAdapter):
     """Opens connections with the WebSocket of the page, the worker or Node."""
 
     name = NAME
-    capabilities = ("memoryview-steps", "signatures")
+    capabilities = ("await-connect", "cancellation", "memoryview-steps", "signatures")
     bridge = PyodideBridge()
 
     def runtime(self) -> PyodideRuntime:

@@ -384,3 +384,24 @@ async def test_server_that_says_nothing_ends_with_open_timeout() -> None:
 
 def test_usv_string_joins_pairs_and_replaces_lone_surrogates() -> None:
     assert cpython.usv_string("a\ud83d\ude00b\ud800c") == "a\U0001f600b\ufffdc"
+
+
+async def test_queue_per_host_opens_connections_one_after_the_other(base_url: str) -> None:
+    """RFC 6455 section 4.1: at most one connection to a host is in state CONNECTING; freed on open and on failure."""
+    adapter = CPythonAdapter(queue_per_host=True)
+    peer, broken = await session(base_url), await session(base_url)
+    await peer.script(["read", 1])  # does not answer the opening handshake yet
+    await broken.script(["http", 404, [], ""])
+    first = Recorder(WebSocket(peer.url, adapter=adapter))
+    await peer.wait_for("request")
+    second, third = Recorder(WebSocket(broken.url, adapter=adapter)), Recorder(WebSocket(broken.url, adapter=adapter))
+    await asyncio.sleep(0.05)
+    assert await broken.seen() == []
+    await peer.do(["accept"], ["swallow"])
+    await first.wait("open")
+    assert await second.closed() == await third.closed() == ("close", 1006, "", False)
+    assert len(await broken.wait_for("request", 2)) == 2
+    await peer.do(["close", 1000, ""])
+    await first.closed()
+    await peer.close()
+    await broken.close()

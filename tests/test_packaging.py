@@ -16,8 +16,10 @@ ROOT = Path(__file__).parents[1]
 # Modules for one runtime, or for CPython and Pyodide, which are one Python: not in the shared dialect.
 NOT_PORTABLE = {
     "unisocket/adapters/_asyncio.py",
+    "unisocket/adapters/_connecting.py",
     "unisocket/adapters/_cpython.py",
     "unisocket/adapters/_language.py",
+    "unisocket/adapters/_threads.py",
     "unisocket/adapters/_websockets.py",
     "unisocket/adapters/cpython.py",
     "unisocket/adapters/pyodide.py",

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from peer_process import peer_process
 
+import unisocket
+from unisocket import use
+from unisocket._runtime import default_adapter
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing import runner
 from unisocket.testing.conformance import Case
@@ -77,3 +80,34 @@ async def test_options_of_a_case_make_an_adapter_of_the_class_under_test() -> No
     _, passed = await reports(Case("one", "", function), make_adapter=Counted)
     assert passed["status"] == "pass"
     assert made == [{}, {"close_timeout": 1}]
+
+
+async def test_adapter_under_test_is_in_force_as_long_as_the_cases_run() -> None:
+    before = default_adapter()
+    adapter = CPythonAdapter()
+    in_force = []
+
+    async def function(connect: Any, peer: Any) -> None:
+        in_force.append(default_adapter())
+        async with unisocket.connect(peer.url) as ws:
+            await ws.send("hello")
+            assert await ws.recv() == "hello"
+
+    _, passed = await reports(Case("one", "", function), make_adapter=lambda: adapter)
+    assert passed["status"] == "pass"
+    assert in_force == [adapter]
+    assert default_adapter() is before
+
+
+async def test_adapter_in_force_before_is_so_again_when_a_report_ends_the_cases() -> None:
+    before = use(CPythonAdapter())
+
+    def stop(text: str) -> None:
+        raise InterruptedError
+
+    try:
+        with pytest.raises(InterruptedError):
+            await runner.run_cases([Case("one", "", fail)], "", stop, make_adapter=CPythonAdapter)
+        assert default_adapter() is before
+    finally:
+        use(None)

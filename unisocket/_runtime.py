@@ -28,6 +28,7 @@ Queue = _here.Queue  # first in, first out: append, appendleft, popleft
 cancelled = _here.cancelled  # the exceptions of a cancelled task, for an `except` clause
 usv_string = _here.usv_string  # a str whose surrogates are joined, or U+FFFD
 report = _here.report  # tell the runtime of an exception that nobody caught
+async_next = _here.async_next  # make a coroutine function one for __anext__
 run = _here.run
 run_sync = _here.run_sync  # wait for a coroutine, where that is possible
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from unisocket.adapters import Adapter, Timer, Transport
+    from unisocket.connection import Connection
 
 __all__ = ("WebSocket",)
 
@@ -30,6 +31,7 @@ CONNECTING, OPEN, CLOSING, CLOSED = 0, 1, 2, 3
 _MOVES = {CONNECTING: (OPEN, CLOSING, CLOSED), OPEN: (CLOSING, CLOSED), CLOSING: (CLOSED,), CLOSED: ()}
 
 _now = _runtime.now
+_usv_string = _runtime.usv_string
 _new = object.__new__
 
 _NO_HANDSHAKE = 1006  # RFC 6455 section 7.4.1
@@ -134,16 +136,17 @@ class WebSocket:
         self._unstarted = 0
         self._last_event: Event | None = None
         self._last_handlers = 0
-        self._drain_listener: Callable[[], None] | None = None
+        self._connection: Connection | None = None  # what `connect()` made over this
         self._runtime = adapter.runtime()
         refusal = adapter.refusal(self._url)
         if refusal:
             self._transport: Transport = NoTransport()
-            self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, refusal))
         else:
             self._transport = adapter.open(self._url, self._protocols, self._sink, self._runtime)
         self._polls = self._transport.polls
         self._runtime.keep(self)
+        if refusal:
+            self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, refusal))
 
     @property
     def url(self) -> str:
@@ -205,7 +208,12 @@ class WebSocket:
 
         Spec: WHATWG WebSockets section 3.1, send(data).
         """
-        if type(data) is not bytes:
+        if type(data) is str:
+            data = _usv_string(data)
+            if self._state == OPEN and not self._polls:
+                self._transport.send_text(data)
+                return
+        elif type(data) is not bytes:
             data = checked_data(data)
         if self._polls and self._state == OPEN:
             self._transport.poll()
@@ -217,7 +225,8 @@ class WebSocket:
         elif self._state == CONNECTING:
             raise InvalidStateError('the connection is not open yet; send in or after the "open" event')
         else:
-            self._discarded += len(data.encode()) if isinstance(data, str) else len(data)
+            size = len(data.encode()) if isinstance(data, str) else len(data)
+            self._discarded += size  # no call in between: other threads count, too
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Start to close the connection. Returns at once; the "close" event tells when it is done.
@@ -237,7 +246,7 @@ class WebSocket:
         Spec: WHATWG WebSockets section 3.1, close(code, reason).
         """
         code, reason = checked_close(code, reason)
-        self._start_closing(code, reason)
+        self._runtime.at_home(lambda: self._start_closing(code, reason))
 
     def addEventListener(self, type: str, listener: "Callable[[Any], Any] | None", *, once: bool = False) -> None:
         """Call a listener for each event of a type, after those that were added before.
@@ -427,8 +436,8 @@ class WebSocket:
         self._aim()
 
     def _on_drained(self) -> None:
-        if self._drain_listener is not None:
-            self._drain_listener()
+        if self._connection is not None:
+            self._connection._wake()
 
     def _on_closing(self) -> None:
         if self._held is not None:

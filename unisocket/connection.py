@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from unisocket._events import CloseEvent, Event
-    from unisocket.adapters import Adapter, Future
+    from unisocket.adapters import Adapter, Future, Timer
 
 __all__ = ("Connection", "connect")
 
@@ -29,6 +29,9 @@ MAX_QUEUE_BYTES = 2**20
 
 # What may wait to be sent before `send()` waits.
 HIGH_WATER = 2**20  # bytes
+
+# A timer of JavaScript takes at most 2^31 - 1 milliseconds; whoever waits longer waits for ever.
+FOR_EVER = 2e6  # seconds
 
 # A browser does not tell when its buffer drains: it is looked at so often.
 POLL_INTERVAL = 0.02  # seconds
@@ -76,7 +79,8 @@ class connect:  # noqa: N801  a function for who uses it
         self._connection: Connection | None = None
 
     async def _open(self) -> "Connection":
-        websocket = WebSocket(*self._arguments, adapter=self._adapter)
+        adapter = _runtime.default_adapter() if self._adapter is None else self._adapter
+        websocket = WebSocket(*self._arguments, adapter=adapter.patient())
         connection = Connection(websocket, self._max_queue)
         await connection._opened(self._open_timeout)
         return connection
@@ -128,7 +132,7 @@ class Connection:
         websocket._consume(self._on_message)
         websocket.addEventListener("error", self._on_error)
         websocket.addEventListener("close", self._on_close)
-        websocket._drain_listener = self._wake
+        websocket._connection = self
 
     @property
     def url(self) -> str:
@@ -171,10 +175,13 @@ class Connection:
             if self._closed is not None:
                 raise self._closed_error()
             self._receiver = self._runtime.future()
+            timer = self._limit(self._receiver, timeout)
             try:
-                await self._wait(self._receiver, timeout)
+                await self._receiver
             finally:
                 self._receiver = None
+                if timer is not None:
+                    timer.cancel()
         # The future has only woken us: from here to the message there is no await, so none is lost.
         if self._queue:
             return self._take()
@@ -194,7 +201,7 @@ class Connection:
             pass
         except ConnectionClosed as closed:
             if not (self._we_closed and closed.wasClean):
-                raise
+                raise closed  # noqa: TRY201  behind an await, Brython may not know which one a bare `raise` means
         raise StopAsyncIteration
 
     async def send(self, data: "str | bytes | bytearray | memoryview") -> None:
@@ -210,9 +217,10 @@ class Connection:
             raise self._closed_error()
         self.websocket.send(data)
         if self.websocket.bufferedAmount > HIGH_WATER:
-            while self._closed is None and self.websocket.bufferedAmount > HIGH_WATER:
+            while self.websocket.readyState == WebSocket.OPEN and self.websocket.bufferedAmount > HIGH_WATER:
                 await self._wait_for_news(POLL_INTERVAL)
-            if self._closed is not None:
+            if self.websocket.readyState != WebSocket.OPEN:
+                await self.wait_closed()
                 raise self._closed_error()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -244,8 +252,9 @@ class Connection:
             await self.wait_closed()
 
     def _start_closing(self, code: int, reason: str) -> None:
+        is_open = self.websocket.readyState == WebSocket.OPEN
         self.websocket.close(code, reason)
-        self._we_closed = True
+        self._we_closed = self._we_closed or is_open
         self._read_on()  # else the peer's answer would wait behind a full queue
 
     async def _opened(self, timeout: float | None) -> None:
@@ -264,25 +273,23 @@ class Connection:
 
     # Waiting
 
-    async def _wait(self, future: "Future", timeout: float | None) -> None:
-        """Wait for a future, at most so many seconds."""
-        timer = None
-        if timeout is not None:
-            timer = self._runtime.later(max(timeout, 0), lambda: future.set_result(None))
-        try:
-            await future
-        finally:
-            if timer is not None:
-                timer.cancel()
+    def _limit(self, future: "Future", timeout: float | None) -> "Timer | None":
+        """Let a future be waited for at most so many seconds; returns the timer, to be cancelled."""
+        if timeout is None or timeout >= FOR_EVER:
+            return None
+        return self._runtime.later(max(timeout, 0), lambda: future.set_result(None))
 
     async def _wait_for_news(self, timeout: float | None) -> None:
         """Wait until something but a message happens, at most so many seconds."""
         future = self._runtime.future()
         self._waiters.append(future)
+        timer = self._limit(future, timeout)
         try:
-            await self._wait(future, timeout)
+            await future
         finally:
             self._waiters = [other for other in self._waiters if other is not future]
+            if timer is not None:
+                timer.cancel()
 
     def _wake(self, event: "Event | None" = None) -> None:
         for future in self._waiters:
@@ -317,6 +324,15 @@ class Connection:
         """Let a message that was taken be the next one again."""
         self._queue.appendleft(data)
         self._size += len(data)
+        if self._receiver is not None:
+            self._receiver.set_result(None)
+
+    def leave(self, event: "CloseEvent") -> None:
+        """Be closed in this process, with whatever this event says: the connection is another's."""
+        self._queue = _runtime.Queue()
+        self._receiver = None
+        self._waiters = []
+        self._on_close(event)
 
     def _read_on(self) -> None:
         if self._paused:
@@ -333,3 +349,6 @@ class Connection:
         if self._receiver is not None:
             self._receiver.set_result(None)
         self._wake()
+
+
+Connection.__anext__ = _runtime.async_next(Connection.__anext__)  # type: ignore[method-assign]

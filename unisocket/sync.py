@@ -58,7 +58,9 @@ class connect:  # noqa: N801  a function for who uses it
         self._connection: Connection | None = None
 
     def __enter__(self) -> "Connection":
-        self._connection = Connection(_runtime.run_sync(self._opening._open))
+        self._connection = Connection(
+            _runtime.run_sync(self._opening._open, lambda connection: connection._start_closing(1000, ""))
+        )
         return self._connection
 
     def __exit__(self, kind: "type[BaseException] | None", error: "Any", traceback: "Any") -> None:
@@ -90,7 +92,12 @@ class Connection:
     @property
     def bufferedAmount(self) -> int:
         """As of `WebSocket`."""
-        return self._connection.bufferedAmount
+
+        async def look() -> int:  # where the network is: looking books what it took
+            return self._connection.bufferedAmount
+
+        amount: int = _runtime.run_sync(look)
+        return amount
 
     @property
     def close_code(self) -> int | None:

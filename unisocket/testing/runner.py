@@ -4,7 +4,7 @@ import io
 import json
 import sys
 
-from unisocket._runtime import default_adapter, now
+from unisocket._runtime import default_adapter, now, use
 from unisocket._websocket import WebSocket
 from unisocket.testing.script import Peer
 
@@ -30,6 +30,8 @@ async def run_cases(
 ) -> None:
     """Run cases one after the other, each in a session of its own with the peer.
 
+    Meanwhile the adapter under test is the one of all sockets that are given none.
+
     Args:
         cases: Some or all of `unisocket.testing.conformance.CASES`.
         base_url: What the peer printed.
@@ -39,7 +41,8 @@ async def run_cases(
         make_adapter: Makes the adapter under test of the keywords that a case asks for; None = the
             default adapter, whose class makes others.
     """
-    adapter = make_adapter() if make_adapter else default_adapter()
+    before = default_adapter()
+    adapter = make_adapter() if make_adapter else before
     make = make_adapter or type(adapter)
 
     def connect(
@@ -47,13 +50,17 @@ async def run_cases(
     ) -> WebSocket:
         return WebSocket(url, protocols, adapter=make(**options) if options else adapter, **handlers)
 
-    for case in cases:
-        report(_ascii_json({"case": case.name, "status": "start"}))
-        begin = now()
-        lacking = [name for name in case.needs if name not in adapter.capabilities]
-        status, message = ("skip", ", ".join(lacking)) if lacking else await _outcome(case, connect, base_url)
-        seconds = (now() - begin) / 1000
-        report(_ascii_json({"case": case.name, "status": status, "message": message, "seconds": seconds}))
+    use(adapter)
+    try:
+        for case in cases:
+            report(_ascii_json({"case": case.name, "status": "start"}))
+            begin = now()
+            lacking = [name for name in case.needs if name not in adapter.capabilities]
+            status, message = ("skip", ", ".join(lacking)) if lacking else await _outcome(case, connect, base_url)
+            seconds = (now() - begin) / 1000
+            report(_ascii_json({"case": case.name, "status": status, "message": message, "seconds": seconds}))
+    finally:
+        use(before)
 
 
 async def _outcome(case: "Case", connect: "Callable[..., WebSocket]", base_url: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from unisocket.testing.conformance import (  # noqa: F401
     arguments,
     close,
     construct,
+    coroutines,
     events,
     handlers,
     listeners,

@@ -1,0 +1,136 @@
+"""The programs in seeds/, the servers that they talk to, and what they must print."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from websockets.sync.server import ServerConnection, serve
+
+FOLDER = Path(__file__).with_name("seeds")
+
+# The one line that changes when a program goes over to unisocket.
+IMPORTS = {
+    "import websockets\n": "from unisocket.compat import websockets\n",
+    "from simple_websocket import": "from unisocket.compat.simple_websocket import",
+}
+
+Handler = Callable[[ServerConnection], None]
+
+
+class Seed(NamedTuple):
+    """A program.
+
+    Attributes:
+        name: Of its file.
+        handler: What its server does.
+        answers: What its user types; then input ends.
+        prints: What it prints.
+        needs: "sleep", "tasks" (of asyncio), "tls" or "blocking": what not every runtime has.
+    """
+
+    name: str
+    handler: Handler
+    answers: tuple[str, ...]
+    prints: tuple[str, ...]
+    needs: str = ""
+
+    @property
+    def library(self) -> str:
+        """Whose program it is."""
+        return "websockets" if self.name.startswith("websockets") else "simple_websocket"
+
+    def source(self, address: str, library: str) -> str:
+        """Return its text, for a server at an address, and over the library itself or "unisocket"."""
+        text = (FOLDER / f"{self.name}.py").read_text()
+        if library == "unisocket":
+            for theirs, ours in IMPORTS.items():
+                text = text.replace("\n" + theirs, "\n" + ours)
+        return re.sub(r"//(localhost|127\.0\.0\.1):\d+", "//" + address, text)
+
+
+def echo(websocket: ServerConnection) -> None:
+    for message in websocket:
+        websocket.send(message)
+
+
+def greet(websocket: ServerConnection) -> None:
+    websocket.send(f"Hello {websocket.recv(decode=True)}!")
+
+
+def tell_time(websocket: ServerConnection) -> None:
+    for second in range(3):
+        websocket.send(f"2026-11-21T09:00:0{second}Z")
+
+
+def count(websocket: ServerConnection) -> None:
+    value = 0
+    websocket.send(json.dumps({"type": "users", "count": 1}))
+    websocket.send(json.dumps({"type": "state", "value": value}))
+    for message in websocket:
+        value += {"plus": 1, "minus": -1}[json.loads(message)["action"]]
+        websocket.send(json.dumps({"type": "state", "value": value}))
+
+
+def take_three(websocket: ServerConnection) -> None:
+    if [websocket.recv() for _ in range(3)] == ["1", "2", "3"]:
+        websocket.close(1000, "enough")
+
+
+def talk(websocket: ServerConnection) -> None:
+    for _ in range(2):
+        websocket.send(f"you said {websocket.recv(decode=True)}")
+
+
+SEEDS = (
+    Seed("websockets_first", echo, (), ()),
+    Seed("websockets_hello", greet, ("Ada",), ("> Ada", "< Hello Ada!")),
+    Seed("websockets_secure", greet, ("Ada",), ("> Ada", "< Hello Ada!"), "tls"),
+    Seed("websockets_show_time", tell_time, (), tuple(f"2026-11-21T09:00:0{second}Z" for second in range(3))),
+    Seed("websockets_counter", count, (), ("1 user", "0", "1", "2", "1")),
+    Seed("websockets_consumer", tell_time, (), tuple(f"< 2026-11-21T09:00:0{s}Z" for s in range(3))),
+    Seed(
+        "websockets_producer",
+        take_three,
+        (),
+        ("received 1000 (OK) enough; then sent 1000 (OK) enough",),
+        "sleep",
+    ),
+    Seed("websockets_both", talk, (), ("< you said one", "< you said two"), "tasks"),
+    Seed("simple_websocket_client", echo, ("one", "två"), ("< one", "< två"), "blocking"),
+    Seed("simple_websocket_aioclient", echo, ("one", "två"), ("< one", "< två")),
+)
+
+
+@contextmanager
+def serving(handler: Handler, **options: Any) -> Iterator[str]:
+    """Serve with the library `websockets`; gives "127.0.0.1:PORT"."""
+    with serve(handler, "127.0.0.1", 0, **options) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.socket.getsockname()[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def play(source: str, answers: tuple[str, ...], file: Path) -> list[str]:
+    """Run a program here, as a script of a name; returns what it prints."""
+    printed: list[str] = []
+    left = list(answers)
+
+    def answer(prompt: str) -> str:
+        if not left:
+            raise EOFError
+        return left.pop(0)
+
+    def show(*values: object) -> None:
+        printed.append(" ".join(map(str, values)))
+
+    program = {"__name__": "__main__", "__file__": str(file), "input": answer, "print": show}
+    exec(compile(source, str(file), "exec"), program)  # noqa: S102  that is the job
+    return printed

@@ -1,0 +1,447 @@
+"""The options of the CPython adapter (contract section 6): what each does, and what their defaults are."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from certificates import Authority
+from fault_server import Peer, all_ends, blackhole, fault_server, no_complaints, opened
+from proxies import connect_proxy, socks_proxy
+
+from unisocket import WebSocket
+from unisocket.adapters.cpython import CPythonAdapter
+from unisocket.testing._wire import BINARY, CLOSE, PING, PONG, Request, close_body, make_frame, make_head
+from unisocket.testing.script import Recorder
+
+MIB = 2**20
+
+CLOSE_FRAME = make_frame(CLOSE, close_body(1000))
+CLOSED = ("close", 1000, "", True)
+LOST: list[tuple[Any, ...]] = [("error",), ("close", 1006, "", False)]
+
+Server = AbstractAsyncContextManager[str]
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with no_complaints(caplog):
+        yield
+
+
+async def events_of(server: Server, path: str = "/", **options: Any) -> list[tuple[Any, ...]]:
+    """Connect, and return what came, from "open" to "close"."""
+    async with all_ends(), server as url:
+        recorder = Recorder(WebSocket(url + path, adapter=CPythonAdapter(**options)))
+        await recorder.closed()
+    return recorder.events
+
+
+class Visits:
+    """A server that lets everybody in, and sees them out.
+
+    Attributes:
+        requests: Of all visitors, to proxies too.
+        addresses: Where they came from.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.addresses: list[str] = []
+
+    async def __call__(self, peer: Peer) -> None:
+        self.addresses.append(peer.transport.get_extra_info("peername")[0])
+        self.requests.append(await peer.accept(CLOSE_FRAME))
+
+    async def behind_proxy(self, peer: Peer) -> None:
+        """Be an HTTP proxy and all servers behind it."""
+        self.requests.append(await peer.request())
+        await peer.send(make_head("200 OK", []))
+        await self(peer)
+
+
+async def request_with(path: str = "/", scheme: str = "ws", **options: Any) -> Request:
+    """Connect, and return the request that the server saw."""
+    visits = Visits()
+    assert await events_of(fault_server(visits, scheme), path, **options) == [("open",), CLOSED]
+    (request,) = visits.requests
+    return request
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+async def test_ssl_context_says_whom_to_trust(authority: Authority) -> None:
+    server = fault_server(Visits(), "wss", ssl=authority.server())
+    assert await events_of(server, ssl=authority.trusting) == [("open",), CLOSED]
+
+
+async def test_server_that_nobody_vouches_for_is_not_trusted_by_default(authority: Authority) -> None:
+    assert await events_of(fault_server(Visits(), "wss", ssl=authority.server())) == LOST
+
+
+async def test_ssl_context_is_of_no_concern_to_ws(authority: Authority) -> None:
+    await request_with(ssl=authority.trusting)
+
+
+# Headers
+
+
+@pytest.mark.parametrize("kind", [dict, list, tuple])
+async def test_headers_are_sent(kind: Any) -> None:
+    request = await request_with(headers=kind([("X-One", "1"), ("X-Two", "caf\xe9")]))
+    assert (request.all("x-one"), request.all("x-two")) == (["1"], ["caf\xe9"])
+
+
+async def test_headers_are_those_of_the_construction() -> None:
+    headers = {"X-One": "1"}
+    adapter = CPythonAdapter(headers=headers)
+    headers["X-Two"] = "2"
+    visits = Visits()
+    async with fault_server(visits) as url:
+        await Recorder(WebSocket(url, adapter=adapter)).closed()
+    assert visits.requests[0].all("x-two") == []
+
+
+async def test_no_origin_and_our_user_agent_by_default() -> None:
+    request = await request_with()
+    assert (request.all("origin"), request.all("user-agent")) == ([], ["unisocket"])
+
+
+async def test_origin_is_sent() -> None:
+    assert (await request_with(origin="https://example.test")).all("origin") == ["https://example.test"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [({"user_agent": "mine"}, ["mine"]), ({"user_agent": None}, []), ({"headers": {"user-agent": "mine"}}, ["mine"])],
+    ids=["option", "none", "header"],
+)
+async def test_user_agent_is_sent(options: dict[str, Any], sent: list[str]) -> None:
+    assert (await request_with(**options)).all("user-agent") == sent
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"headers": {"X-A\r\nX-Evil": "1"}}, r"X-A\\r\\nX-Evil"),
+        ({"headers": {"X-A\nX-Evil": "1"}}, r"X-A\\nX-Evil"),
+        ({"headers": {"X-A: 1": "1"}}, "X-A: 1"),
+        ({"headers": {"X A": "1"}}, "X A"),
+        ({"headers": {"X-\xc4": "1"}}, "X-\xc4"),
+        ({"headers": {"": "1"}}, "''"),
+        ({"headers": {"X-A": "1\r\nX-Evil: 2"}}, "X-A"),
+        ({"headers": {"X-A": "1\r"}}, "X-A"),
+        ({"headers": {"X-A": "1\n"}}, "X-A"),
+        ({"headers": {"X-A": "1\x00"}}, "X-A"),
+        ({"headers": {"X-A": "\u20ac"}}, "X-A"),
+        ({"origin": "http://a\r\nX-Evil: 2"}, "Origin"),
+        ({"user_agent": "a\r\nX-Evil: 2"}, "User-Agent"),
+        ({"headers": [("X-A", "1"), ("X-A", "2")]}, "X-A"),
+        ({"headers": [("X-A", "1"), ("x-a", "1")]}, "x-a"),
+        ({"headers": {"X-A": "1", "x-a": "1"}}, "x-a"),
+        ({"headers": {"Origin": "http://a"}, "origin": "http://b"}, "Origin"),
+        *(
+            ({"headers": {name: "x"}}, name)
+            for name in ("host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+        ),
+        ({"headers": {"Sec-WebSocket-Protocol": "chat"}}, "protocols"),
+        ({"headers": {"Sec-WebSocket-Extensions": "x"}}, "compression"),
+    ],
+    ids=ascii,
+)
+def test_header_that_would_break_the_request_is_refused(options: dict[str, Any], what: str) -> None:
+    """Contract: CR/LF or duplicates in header names and values: a clear error before anything is sent."""
+    with pytest.raises(ValueError, match=what):
+        CPythonAdapter(**options)
+
+
+@pytest.mark.parametrize("headers", [{"X-A": 1}, {b"X-A": "1"}, {"X-A": None}], ids=ascii)
+def test_header_that_is_no_str_is_refused(headers: Any) -> None:
+    with pytest.raises(TypeError, match="X-A"):
+        CPythonAdapter(headers=headers)
+
+
+async def test_authorization_in_the_url_and_in_a_header_is_an_error_before_anything_is_sent() -> None:
+    visits = Visits()
+    messages = []
+    async with fault_server(visits) as url:
+        adapter = CPythonAdapter(headers={"authorization": "Bearer token"})
+        websocket = WebSocket(
+            url.replace("ws://", "ws://user:password@"),
+            adapter=adapter,
+            onerror=lambda event: messages.append(event.message),
+        )
+        await Recorder(websocket).closed()
+    assert "Authorization" in messages[0]
+    assert not visits.addresses
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "authorization"),
+    [
+        ("user:password", "Basic dXNlcjpwYXNzd29yZA=="),
+        ("us%40er:p%3Ass", "Basic dXNAZXI6cDpzcw=="),
+        ("user", "Basic dXNlcjo="),
+        ("user:", "Basic dXNlcjo="),
+        (":password", "Basic OnBhc3N3b3Jk"),
+        ("%C3%A9:", "Basic w6k6"),
+    ],
+)
+async def test_userinfo_of_the_url_is_sent_as_basic_authorization(userinfo: str, authorization: str) -> None:
+    visits = Visits()
+    async with fault_server(visits) as url:
+        await Recorder(WebSocket(url.replace("ws://", f"ws://{userinfo}@"))).closed()
+    assert [request.all("authorization") for request in visits.requests] == [[authorization]]
+
+
+# Proxies
+
+OUTSIDE = "ws://example.test/"  # which no resolver is asked for
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without proxies, and without names."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTPS_PROXY", "ws_proxy"])
+async def test_proxy_of_the_environment_is_used(environment: pytest.MonkeyPatch, variable: str) -> None:
+    visits = Visits()
+    async with fault_server(visits.behind_proxy, "http") as proxy:
+        environment.setenv(variable, proxy)
+        assert await events_of(nullcontext(OUTSIDE), "") == [("open",), CLOSED]
+    connect, upgrade = visits.requests
+    assert (connect.method, connect.target) == ("CONNECT", "example.test:80")
+    assert (upgrade.method, upgrade.target, upgrade.all("host")) == ("GET", "/", ["example.test"])
+
+
+async def test_proxy_of_the_environment_is_used_for_wss(environment: pytest.MonkeyPatch) -> None:
+    visits = Visits()
+    async with fault_server(visits, "http") as proxy:
+        environment.setenv("https_proxy", proxy)
+        assert await events_of(nullcontext("wss://example.test/"), "") == LOST
+    assert [(request.method, request.target) for request in visits.requests] == [("CONNECT", "example.test:443")]
+
+
+async def unused_proxy(environment: pytest.MonkeyPatch, url: str, **options: Any) -> None:
+    """See that a proxy of the environment is not asked."""
+    visits = Visits()
+    async with fault_server(visits, "http") as proxy:
+        environment.setenv("http_proxy", proxy)
+        assert await events_of(nullcontext(url), "", **options) == LOST
+    assert not visits.addresses
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "app.localhost", "[::1]"])
+async def test_proxy_of_the_environment_is_not_used_for_loopback(environment: pytest.MonkeyPatch, host: str) -> None:
+    await unused_proxy(environment, f"ws://{host}:4/")
+
+
+async def test_proxy_of_the_environment_is_not_used_for_no_proxy(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("no_proxy", "example.test")
+    await unused_proxy(environment, OUTSIDE)
+
+
+async def test_proxy_of_the_environment_is_not_used_with_proxy_none(environment: pytest.MonkeyPatch) -> None:
+    await unused_proxy(environment, OUTSIDE, proxy=None)
+
+
+@pytest.fixture(scope="module")
+def real_proxies() -> Iterator[dict[str, str]]:
+    """Real proxies that want credentials: the address for each scheme."""
+    with connect_proxy("--basic-auth=user:pass@word") as connect, socks_proxy("#user:pass@word") as socks:
+        yield {"http": connect, "socks5": socks, "socks5h": socks}
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
+async def test_proxy_with_credentials_is_used_even_for_loopback(scheme: str, real_proxies: dict[str, str]) -> None:
+    await request_with(proxy=f"{scheme}://user:pass%40word@{real_proxies[scheme]}")
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+async def test_wss_goes_through_a_proxy(scheme: str, real_proxies: dict[str, str], authority: Authority) -> None:
+    proxy = f"{scheme}://user:pass%40word@{real_proxies[scheme]}"
+    server = fault_server(Visits(), "wss", ssl=authority.server())
+    assert await events_of(server, proxy=proxy, ssl=authority.trusting) == [("open",), CLOSED]
+
+
+# Compression and sizes
+
+
+async def test_deflate_is_offered_by_default() -> None:
+    assert "permessage-deflate" in (await request_with()).tokens("sec-websocket-extensions")[0]
+
+
+async def test_no_extension_is_offered_without_compression() -> None:
+    assert (await request_with(compression=None)).all("sec-websocket-extensions") == []
+
+
+@pytest.mark.parametrize(("size", "limit"), [(1000, 1000), (100_000, 100_000), (64 * MIB, 64 * MIB), (MIB, None)])
+async def test_message_of_max_size_is_taken(size: int, limit: int | None) -> None:
+    message = bytes(size)
+    server = fault_server(opened(make_frame(BINARY, message) + CLOSE_FRAME))
+    events = await events_of(server, max_size=limit)
+    assert events == [("open",), ("message", message), CLOSED]
+
+
+@pytest.mark.parametrize(
+    ("size", "options"), [(1001, {"max_size": 1000}), (64 * MIB + 1, {})], ids=["1000", "64_MiB_by_default"]
+)
+async def test_message_over_max_size_fails_the_connection_before_it_comes(size: int, options: dict[str, Any]) -> None:
+    told = []
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept(make_frame(BINARY, b"", length=size))
+        told.append(await peer.close_code())
+
+    assert await events_of(fault_server(fault), **options) == [("open",), *LOST]
+    assert told == [1009]
+
+
+# Times; test_faults.py has what they limit
+
+
+async def test_pings_come_at_their_interval() -> None:
+    async def fault(peer: Peer) -> None:
+        await peer.accept()
+        for _ in range(3):
+            frame = await peer.frame()
+            assert frame.opcode == PING
+            await peer.send(make_frame(PONG, frame.payload))
+        await peer.send(CLOSE_FRAME)
+
+    assert await events_of(fault_server(fault), ping_interval=0.02) == [("open",), CLOSED]
+
+
+async def test_pings_need_no_answer_without_ping_timeout() -> None:
+    async def fault(peer: Peer) -> None:
+        await peer.accept()
+        for _ in range(3):
+            assert (await peer.frame()).opcode == PING
+        await peer.send(CLOSE_FRAME)
+
+    assert await events_of(fault_server(fault), ping_interval=0.02, ping_timeout=None) == [("open",), CLOSED]
+
+
+async def test_no_pings_without_ping_interval() -> None:
+    async def fault(peer: Peer) -> None:
+        await peer.accept()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(peer.frame(), 0.1)
+        await peer.send(CLOSE_FRAME)
+
+    assert await events_of(fault_server(fault), ping_interval=None, ping_timeout=0.01) == [("open",), CLOSED]
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "whole"),
+    [
+        ("ws://127.0.0.1:4/app/page?x=1", "chat", "ws://127.0.0.1:4/app/chat"),
+        ("http://127.0.0.1:4/app/", "/chat?y=2", "ws://127.0.0.1:4/chat?y=2"),
+        ("https://127.0.0.1:4/app/", "", "wss://127.0.0.1:4/app/"),
+        ("https://127.0.0.1:4/app/", "../chat", "wss://127.0.0.1:4/chat"),
+        ("https://127.0.0.1:5/", "//127.0.0.1:4/chat", "wss://127.0.0.1:4/chat"),
+        ("https://127.0.0.1:5/", "ws://127.0.0.1:4/", "ws://127.0.0.1:4/"),
+    ],
+)
+async def test_base_url_resolves_relative_urls(base: str, url: str, whole: str) -> None:
+    websocket = WebSocket(url, adapter=CPythonAdapter(base_url=base))
+    assert websocket.url == whole
+    await Recorder(websocket).closed()
+
+
+async def test_local_address_is_where_the_connection_comes_from() -> None:
+    visits = Visits()
+    assert await events_of(fault_server(visits), local_address=("127.0.0.2", 0)) == [("open",), CLOSED]
+    assert visits.addresses == ["127.0.0.2"]
+
+
+async def test_local_address_is_where_the_connection_to_a_proxy_comes_from() -> None:
+    visits = Visits()
+    async with fault_server(visits, "http") as proxy:
+        await events_of(nullcontext(OUTSIDE), "", proxy=proxy, local_address=("127.0.0.2", 0))
+    assert visits.addresses == ["127.0.0.2"]
+
+
+@pytest.fixture
+def two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name has two addresses, of which the first drops what comes."""
+    resolve = socket.getaddrinfo
+
+    def both(host: str, *arguments: Any, **options: Any) -> list[Any]:
+        return [*resolve("127.0.0.2", *arguments, **options), *resolve("127.0.0.1", *arguments, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+
+
+@asynccontextmanager
+async def half_reachable(visits: Visits) -> AsyncIterator[str]:
+    """Serve at the second of two addresses."""
+    async with fault_server(visits) as url:
+        port = int(url.rsplit(":", 1)[1])
+        with blackhole("127.0.0.2", port):
+            yield f"ws://two.test:{port}"
+
+
+@pytest.mark.usefixtures("two_addresses")
+@pytest.mark.parametrize("options", [{}, {"happy_eyeballs_delay": 0.05}], ids=["default", "given"])
+async def test_second_address_is_tried_while_the_first_is_silent(options: dict[str, Any]) -> None:
+    events = await events_of(half_reachable(Visits()), proxy=None, **options)
+    assert events == [("open",), CLOSED]
+
+
+@pytest.mark.usefixtures("two_addresses")
+async def test_addresses_are_tried_one_after_the_other_without_happy_eyeballs() -> None:
+    visits = Visits()
+    events = await events_of(half_reachable(visits), proxy=None, happy_eyeballs_delay=None, open_timeout=0.3)
+    assert events == LOST
+    assert not visits.addresses
+
+
+async def test_unix_socket_is_used_whatever_the_host(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    visits = Visits()
+
+    async def fault(peer: Peer) -> None:
+        visits.requests.append(await peer.accept(CLOSE_FRAME))
+
+    async with fault_server(fault, path=path):
+        assert await events_of(nullcontext(OUTSIDE), "chat?x=1", unix=path, proxy="http://127.0.0.1:4") == [
+            ("open",),
+            CLOSED,
+        ]
+    (request,) = visits.requests
+    assert (request.target, request.all("host")) == ("/chat?x=1", ["example.test"])
+
+
+async def test_unix_socket_that_is_not_there_fires_error_then_close_1006(tmp_path: Path) -> None:
+    assert await events_of(nullcontext(OUTSIDE), "", unix=str(tmp_path / "nothing")) == LOST
+
+
+async def test_tls_over_a_unix_socket(tmp_path: Path, authority: Authority) -> None:
+    path = str(tmp_path / "socket")
+    async with fault_server(opened(CLOSE_FRAME), path=path, ssl=authority.server()):
+        events = await events_of(nullcontext("wss://127.0.0.1/"), "", unix=path, ssl=authority.trusting)
+    assert events == [("open",), CLOSED]

@@ -1,0 +1,934 @@
+"""`unisocket.sync`: the rules of contract section 3 for who blocks, on CPython in threads, and in Pyodide."""
+
+import asyncio
+import concurrent.futures
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.contexts import Context, open_context
+from peer_process import peer_process
+
+import unisocket
+from unisocket import ConnectionClosedError, ConnectionClosedOK, ConnectionFailedError, WebSocket
+from unisocket.adapters import _cpython
+from unisocket.adapters.cpython import CPythonAdapter
+from unisocket.sync import Connection, connect
+from unisocket.testing.script import Peer, numbered
+
+SECONDS = 5.0  # for anything to happen
+AT_ONCE = 1.0  # what need not wait for anybody may take so long on a busy machine
+PATIENCE = 30  # seconds that a test may block
+
+
+class BlockingPeer:
+    """A session with the scripted peer, for tests that know nothing of asyncio."""
+
+    def __init__(self, base_url: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._peer = self._wait(Peer.open(base_url, WebSocket))
+        self.url: str = self._peer.url
+
+    def script(self, *steps: list[Any]) -> None:
+        self._wait(self._peer.script(*steps))
+
+    def do(self, *steps: list[Any]) -> None:
+        self._wait(self._peer.do(*steps))
+
+    def wait_for(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+        return list(self._wait(self._peer.wait_for(kind, count, SECONDS)))
+
+    def texts(self) -> list[str]:
+        """Return the texts that have come."""
+        return [record["text"] for record in self._wait(self._peer.seen()) if record["kind"] == "message"]
+
+    def count(self, kind: str) -> int:
+        """Return how many records of a kind there are."""
+        return sum(record["kind"] == kind for record in self._wait(self._peer.seen()))
+
+    def close(self) -> None:
+        self._wait(self._peer.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(SECONDS)
+        self._loop.close()
+
+    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(2 * SECONDS)
+
+
+@pytest.fixture(scope="module")
+def base_url() -> Iterator[str]:
+    with peer_process() as url:
+        yield url
+
+
+@pytest.fixture
+def peer(base_url: str) -> Iterator[BlockingPeer]:
+    peer = BlockingPeer(base_url)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(autouse=True)
+def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that blocks for ever; those in browsers have bounds of their own."""
+
+    def fail(*arguments: object) -> None:
+        raise AssertionError(f"no end within {PATIENCE} s")
+
+    if request.node.get_closest_marker("browser") or not hasattr(signal, "alarm"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(PATIENCE)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def start(function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+    """Call a function in a thread of its own, which keeps nobody from ending."""
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, a while."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+@contextmanager
+def program(text: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Have a program run, with all warnings but that of Python 3.12 for a fork beside threads."""
+    command = [sys.executable, "-P", "-W", "always", "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(text)]
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # if it has not ended, it hangs
+
+
+def output_of(text: str, *arguments: str) -> str:
+    """Run a program to its end, which must be a quiet one."""
+    with program(text, *arguments) as process:
+        out, err = process.communicate(timeout=2 * SECONDS)
+    assert (process.returncode, err) == (0, "")
+    return out
+
+
+# Receiving and sending
+
+
+def test_messages_arrive_in_order_with_their_types(peer: BlockingPeer) -> None:
+    peer.script(["accept"], ["text", "a"], ["binary", "00ff"], ["text", ""], ["binary", ""], ["push", 100, "text", 20])
+    with connect(peer.url) as ws:
+        assert [ws.recv() for _ in range(4)] == ["a", b"\x00\xff", "", b""]
+        assert [ws.recv() for _ in range(100)] == [numbered(number, 20) for number in range(100)]
+
+
+def test_messages_are_sent_in_order_with_their_types(peer: BlockingPeer) -> None:
+    changed = bytearray(b"before")
+    with connect(peer.url) as ws:
+        for data in ("a\u00e9\U0001f600", "", b"", b"\x00\xff", changed, memoryview(b"view")):
+            ws.send(data)
+        changed[:] = b"after!"
+        assert [ws.recv() for _ in range(6)] == ["a\u00e9\U0001f600", "", b"", b"\x00\xff", b"before", b"view"]
+
+
+def test_recv_that_runs_out_of_time_loses_nothing(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        began = time.monotonic()
+        with pytest.raises(unisocket.TimeoutError, match=r"within 0\.1 s") as caught:
+            ws.recv(timeout=0.1)
+        assert 0.1 <= time.monotonic() - began < AT_ONCE
+        assert isinstance(caught.value, TimeoutError)
+        ws.send("late")
+        assert ws.recv(timeout=SECONDS) == "late"
+
+
+def test_recv_with_timeout_0_polls(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        with pytest.raises(unisocket.TimeoutError):
+            ws.recv(timeout=0)
+        peer.do(["together", [["text", "a"], ["text", "b"]]])
+        assert ws.recv() == "a"
+        assert ws.recv(timeout=0) == "b"
+        with pytest.raises(unisocket.TimeoutError):
+            ws.recv(timeout=0)
+
+
+def test_messages_that_came_before_the_close_are_delivered_first(peer: BlockingPeer) -> None:
+    peer.script(["accept"], ["together", [["text", "a"], ["text", "b"], ["close", 4000, "why"]]])
+    with connect(peer.url) as ws:
+        ws.wait_closed()
+        assert (ws.readyState, ws.close_code, ws.close_reason) == (3, 4000, "why")
+        assert [ws.recv(), ws.recv(timeout=0)] == ["a", "b"]
+        for _ in range(2):
+            with pytest.raises(ConnectionClosedError) as caught:
+                ws.recv()
+            assert (caught.value.code, caught.value.reason, caught.value.wasClean) == (4000, "why", True)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, None])
+def test_iteration_ends_with_a_close_that_is_ok(peer: BlockingPeer, code: int | None) -> None:
+    peer.script(["accept"], ["text", "a"], ["text", "b"], ["close", code, ""])
+    with connect(peer.url) as ws:
+        assert list(ws) == ["a", "b"]
+        assert list(ws) == []
+        with pytest.raises(ConnectionClosedOK) as caught:
+            ws.recv()
+        assert caught.value.code == (code or 1005)
+
+
+@pytest.mark.parametrize(("step", "code"), [(["close", 1011, "oh"], 1011), (["fin"], 1006), (["rst"], 1006)], ids=str)
+def test_iteration_raises_for_any_other_close(peer: BlockingPeer, step: list[Any], code: int) -> None:
+    peer.script(["accept"], ["text", "a"], ["read"], step)
+    received = []
+    with connect(peer.url) as ws:
+        with pytest.raises(ConnectionClosedError) as caught:  # noqa: PT012
+            for message in ws:
+                received.append(message)
+                ws.send("go on")
+        assert (received, caught.value.code, ws.close_code) == (["a"], code, code)
+
+
+def test_iteration_ends_quietly_after_our_own_close(peer: BlockingPeer) -> None:
+    peer.script(["accept"], ["text", "a"], ["read_close"], ["close", 4002, "other"], ["finish"])
+    with connect(peer.url) as ws:
+        for message in ws:
+            assert message == "a"
+            ws.close(4001, "enough")
+        assert (ws.close_code, ws.close_reason) == (4002, "other")
+    record = peer.wait_for("close")[0]
+    assert (record["code"], record["reason"]) == (4001, "enough")
+
+
+def test_send_on_a_closed_connection_raises(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        ws.close()
+        ws.close()
+        with pytest.raises(ConnectionClosedOK):
+            ws.send("late")
+        with pytest.raises(TypeError):
+            ws.send(1)  # type: ignore[arg-type]  # the type is checked before the state
+
+
+def test_send_that_waits_raises_when_the_connection_is_lost(peer: BlockingPeer) -> None:
+    peer.script(["accept"], ["stall"])
+    with connect(peer.url) as ws:
+        sending = start(ws.send, bytes(32 * 2**20))
+        with pytest.raises(concurrent.futures.TimeoutError):
+            sending.result(0.2)
+        assert ws.bufferedAmount > 2**20
+        peer.do(["rst"])
+        with pytest.raises(ConnectionClosedError):
+            sending.result(SECONDS)
+
+
+def test_wrong_arguments_raise_and_the_connection_lives(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        for data in (None, 1, ["a"], memoryview(b"abcd")[::2]):
+            with pytest.raises(TypeError):
+                ws.send(data)  # type: ignore[arg-type]
+        with pytest.raises(unisocket.InvalidCloseCodeError):
+            ws.close(1001)
+        with pytest.raises(unisocket.CloseReasonTooLongError):
+            ws.close(1000, "x" * 124)
+        ws.send("alive")
+        assert ws.recv() == "alive"
+    assert peer.texts() == ["alive"]
+
+
+def test_connection_has_the_attributes_of_its_websocket(peer: BlockingPeer) -> None:
+    peer.script(["accept", {"protocol": "chat"}], ["echo"])
+    closed = threading.Event()
+    with connect(peer.url, ["news", "chat"], adapter=CPythonAdapter(headers={"X-Who": "me"})) as ws:
+        assert (ws.url, ws.protocol, ws.readyState, ws.bufferedAmount) == (peer.url, "chat", 1, 0)
+        assert (ws.close_code, ws.close_reason) == (None, None)
+        assert isinstance(ws.websocket, WebSocket)
+        ws.websocket.onclose = lambda event: closed.set()
+    assert closed.wait(SECONDS)
+    assert (ws.readyState, ws.close_code, ws.close_reason) == (3, 1000, "")
+    assert ["X-Who", "me"] in peer.wait_for("request")[0]["headers"]
+
+
+# What nobody waits for
+
+
+def test_connection_that_nobody_reads_answers_pings_and_sees_the_close(peer: BlockingPeer) -> None:
+    peer.script(["accept"], ["ping", "6869"])
+    with connect(peer.url) as ws:
+        assert [record["hex"] for record in peer.wait_for("pong")] == ["6869"]
+        peer.do(["text", "a"], ["close", 4000, "why"])
+        until(lambda: ws.readyState == WebSocket.CLOSED)
+        assert ws.close_code == 4000
+        assert ws.recv() == "a"
+
+
+def test_full_queue_that_nobody_reads_stops_the_clock_of_the_pong(peer: BlockingPeer) -> None:
+    """Contract section 3: while reading is paused the pong deadline stands still."""
+    peer.script(["accept"], ["push", 300, "text", 2**16], ["echo"])
+    with connect(peer.url, adapter=CPythonAdapter(ping_interval=0.1, ping_timeout=0.1)) as ws:
+        peer.wait_for("ping")
+        with pytest.raises(concurrent.futures.TimeoutError):
+            start(ws.wait_closed).result(0.5)
+        assert [ws.recv() for _ in range(300)] == [numbered(number, 2**16) for number in range(300)]
+        peer.wait_for("ping", 3)
+        ws.send("alive")
+        assert ws.recv() == "alive"
+
+
+def test_leaving_with_a_full_queue_does_not_wait_for_it(peer: BlockingPeer) -> None:
+    peer.script(["accept"], ["push", 500, "text", 2**16])
+    with connect(peer.url) as ws:
+        ws.recv()
+        began = time.monotonic()
+    assert time.monotonic() - began < 2 * AT_ONCE
+    assert ws.close_code == 1000
+    peer.wait_for("close")
+
+
+def test_bufferedAmount_is_looked_up_where_the_network_is(peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look it up books what was sent: in two threads at once the count would go wrong for ever."""
+    names: list[str] = []
+    with connect(peer.url) as ws:
+        look = property(lambda connection: names.append(threading.current_thread().name))
+        monkeypatch.setattr(unisocket.Connection, "bufferedAmount", look)
+        ws.bufferedAmount  # noqa: B018
+    assert names == ["unisocket"]
+
+
+# Opening and leaving
+
+
+def test_connection_that_is_refused_raises(peer: BlockingPeer) -> None:
+    peer.script(["http", 403, [], ""])
+    with pytest.raises(ConnectionFailedError, match="HTTP 403"), connect(peer.url):
+        pass
+
+
+def test_opening_that_runs_out_of_time_raises_and_is_given_up(peer: BlockingPeer) -> None:
+    peer.script(["deaf"])
+    began = time.monotonic()
+    with pytest.raises(ConnectionFailedError, match=r"0\.1 s"), connect(peer.url, open_timeout=0.1):
+        pass
+    assert 0.1 <= time.monotonic() - began < AT_ONCE
+    peer.wait_for("eof")
+
+
+def test_wrong_arguments_of_connect_raise_when_it_is_entered() -> None:
+    with pytest.raises(unisocket.InvalidURLError), connect("ftp://127.0.0.1/"):
+        pass
+    with pytest.raises(unisocket.InvalidProtocolError), connect("ws://127.0.0.1:9/", ["a", "a"]):
+        pass
+
+
+def test_leaving_closes_with_1000_and_waits(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        pass
+    assert (ws.readyState, ws.close_code) == (3, 1000)
+    assert [record["code"] for record in peer.wait_for("close")] == [1000]
+
+
+def test_leaving_with_an_exception_closes_with_1000_and_passes_it_on(peer: BlockingPeer) -> None:
+    error = ZeroDivisionError("mine")
+    with pytest.raises(ZeroDivisionError) as caught, connect(peer.url) as ws:
+        raise error
+    assert caught.value is error
+    assert caught.value.__context__ is None
+    assert (ws.readyState, ws.close_code) == (3, 1000)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_leaving_with_what_ends_programs_starts_the_close_and_does_not_wait(
+    peer: BlockingPeer, kind: type[BaseException]
+) -> None:
+    peer.script(["accept"], ["deaf"])
+    with connect(peer.url) as ws:
+        began = time.monotonic()
+        with pytest.raises(kind), ws:
+            raise kind
+        assert ws.readyState == 2
+        assert time.monotonic() - began < AT_ONCE
+        assert [record["code"] for record in peer.wait_for("close")] == [1000]
+        peer.do(["rst"])
+
+
+def test_connection_is_a_context_manager_too(peer: BlockingPeer) -> None:
+    opening = connect(peer.url)
+    with opening.__enter__() as ws:
+        ws.send("a")
+        assert ws.recv() == "a"
+    assert ws.readyState == 3
+
+
+# Threads
+
+
+def test_many_threads_share_one_connection(peer: BlockingPeer) -> None:
+    """Contract section 4: 8 threads send 200 messages each while one receives; none is lost, none mixed."""
+    threads, count = 8, 200
+    texts = [
+        [f"{thread}:{number}:" + chr(65 + thread) * (number * 7 % 600) for number in range(count)]
+        for thread in range(threads)
+    ]
+    with connect(peer.url) as ws:
+
+        def send_all(mine: list[str]) -> None:
+            for text in mine:
+                ws.send(text)
+
+        sending = [start(send_all, mine) for mine in texts]
+        received = start(lambda: [ws.recv(timeout=SECONDS) for _ in range(threads * count)]).result(PATIENCE)
+        for sent in sending:
+            sent.result(SECONDS)
+    for thread, mine in enumerate(texts):
+        assert [text for text in received if text.startswith(f"{thread}:")] == mine
+    assert len(received) == threads * count
+
+
+def test_second_thread_in_recv_is_told(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        receiving = {start(ws.recv), start(ws.recv)}
+        done, left = concurrent.futures.wait(receiving, SECONDS, concurrent.futures.FIRST_COMPLETED)
+        assert [type(future.exception()) for future in done] == [unisocket.ConcurrencyError]
+        with pytest.raises(unisocket.ConcurrencyError):
+            next(ws)
+        peer.do(["text", "for the first"])
+        assert [future.result(SECONDS) for future in left] == ["for the first"]
+
+
+def test_many_connections_in_many_threads(peer: BlockingPeer) -> None:
+    def work(number: int) -> list[str]:
+        with ExitStack() as stack:
+            connections = [stack.enter_context(connect(f"{peer.url}/{number}")) for _ in range(4)]
+            texts = [f"{number} {index}" for index in range(len(connections))]
+            for _ in range(20):
+                for ws, text in zip(connections, texts, strict=True):
+                    ws.send(text)
+                assert [ws.recv(timeout=SECONDS) for ws in connections] == texts
+            return texts
+
+    working = [start(work, number) for number in range(16)]
+    assert [len(future.result(PATIENCE)) for future in working] == [4] * 16
+    assert len(peer.wait_for("close", 64)) == 64
+
+
+def test_close_in_one_thread_ends_the_others(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        ws.send("a")
+        iterating, waiting = start(list, ws), start(ws.wait_closed)
+        ws.close(4000)
+        assert iterating.result(SECONDS) == ["a"]
+        waiting.result(SECONDS)
+
+
+def test_connection_opened_in_one_thread_serves_another_when_that_has_ended(peer: BlockingPeer) -> None:
+    ws: Connection = start(connect(peer.url).__enter__).result(SECONDS)
+    with ws:
+        ws.send("a")
+        assert ws.recv() == "a"
+
+
+def test_program_with_a_loop_of_its_own_can_block_beside_it_and_in_it(peer: BlockingPeer) -> None:
+    async def echo(text: str) -> str:
+        async with unisocket.connect(peer.url) as ws:
+            await ws.send(text)
+            return str(await ws.recv())
+
+    def echo_blocking(text: str) -> str:
+        with connect(peer.url) as ws:
+            ws.send(text)
+            return str(ws.recv())
+
+    async def main() -> list[str]:
+        beside = [asyncio.to_thread(echo_blocking, "beside"), asyncio.to_thread(echo_blocking, "beside, too")]
+        both = await asyncio.gather(echo("in it"), *beside)
+        return [*both, echo_blocking("in it, though it stops the loop")]
+
+    expected = ["in it", "beside", "beside, too", "in it, though it stops the loop"]
+    assert start(asyncio.run, main()).result(SECONDS) == expected
+    assert echo_blocking("without") == "without"
+
+
+def test_blocking_call_in_a_handler_is_told_that_it_would_wait_for_itself(peer: BlockingPeer) -> None:
+    told: Future[str] = Future()
+    with connect(peer.url) as ws:
+
+        def on_message(event: unisocket.MessageEvent) -> None:
+            try:
+                ws.send("blocking")
+            except RuntimeError as error:
+                told.set_result(str(error))
+                event.target.send("through the target")
+
+        ws.websocket.onmessage = on_message
+        ws.send("a")
+        assert "would wait for" in told.result(SECONDS)
+        ws.websocket.onmessage = None
+        assert [ws.recv(), ws.recv()] == ["a", "through the target"]
+
+
+def test_handler_that_raises_SystemExit_stops_nobody_else(peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: Future[type[BaseException]] = Future()
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: left.set_result(arguments.exc_type))
+
+    def on_message(event: unisocket.MessageEvent) -> None:
+        raise SystemExit(3)
+
+    with connect(peer.url) as ws, connect(peer.url) as other:
+        ws.websocket.onmessage = on_message
+        ws.send("a")
+        assert left.result(SECONDS) is SystemExit
+        ws.websocket.onmessage = None
+        for connection in (ws, other):
+            connection.send("b")
+        assert [ws.recv(), ws.recv(), other.recv()] == ["a", "b", "b"]
+
+
+# Signals
+
+WAITS = """
+    import sys, threading
+    from unisocket import ConcurrencyError, TimeoutError
+    from unisocket.sync import connect
+
+    def tell_when_main_waits():
+        while True:
+            try:
+                ws.recv(timeout=0.01)
+            except TimeoutError:
+                pass
+            except ConcurrencyError:
+                print("waiting", flush=True)
+                return
+
+    with connect(sys.argv[1]) as ws:
+        threading.Thread(target=tell_when_main_waits).start()
+        waits = True
+        while waits:
+            try:
+                ws.recv()
+            except ConcurrencyError:
+                pass
+            except KeyboardInterrupt:
+                print("interrupted", flush=True)
+                waits = False
+        print(*[ws.recv() for _ in range(3)], flush=True)
+        ws.recv()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process gets Ctrl-C alone")
+def test_ctrl_c_in_recv_works_at_once_and_loses_no_message(peer: BlockingPeer) -> None:
+    with program(WAITS, peer.url) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "interrupted\n"
+        assert time.monotonic() - began < AT_ONCE
+        peer.do(["text", "a"], ["text", "b"], ["text", "c"])
+        assert process.stdout.readline() == "a b c\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out) == (-signal.SIGINT, "")
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert [record["code"] for record in peer.wait_for("close")] == [1000]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="takes a signal at any moment")
+def test_signals_at_any_moment_of_recv_lose_no_message(peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 1500
+    # Python swallows what is raised in the callbacks of weak references.
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+
+    armed = False
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal armed
+        # Elsewhere the exception would hit this test.
+        while frame is not None and frame.f_code is not Connection.recv.__code__:
+            frame = frame.f_back
+        if frame is not None and armed:
+            armed = False  # who interrupts an interrupt must expect anything
+            raise KeyboardInterrupt
+
+    received: list[str] = []
+    interrupts = 0
+    with connect(peer.url) as ws:
+        before = signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        try:
+            while len(received) < count:
+                ws.send(str(len(received)))
+                ws.send(str(len(received) + 1))
+                goal = len(received) + 2
+                while len(received) < goal:
+                    armed = True
+                    try:
+                        received.append(ws.recv(timeout=SECONDS))
+                    except KeyboardInterrupt:
+                        interrupts += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert received == [str(number) for number in range(count)]
+        assert interrupts > 10
+
+
+def interrupted_late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Any] = bool) -> None:
+    """Let the next wait be interrupted when what it waits for is there already, and something has been done."""
+    wait = _cpython.Errand.wait
+
+    def wait_and_raise(errand: _cpython.Errand) -> None:
+        monkeypatch.setattr(_cpython.Errand, "wait", wait)
+        wait(errand)
+        meanwhile()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_cpython.Errand, "wait", wait_and_raise)
+
+
+def test_message_of_a_recv_that_is_interrupted_too_late_is_the_next_one(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer.script(["accept"], ["together", [["text", "a"], ["text", "b"], ["text", "c"]]])
+    with connect(peer.url) as ws:
+        takes: list[Callable[[], Any]] = [ws.recv, ws.__next__]
+        for take in takes:
+            interrupted_late(monkeypatch)
+            with pytest.raises(KeyboardInterrupt):
+                take()
+        assert [ws.recv(timeout=0) for _ in range(3)] == ["a", "b", "c"]
+
+
+def test_message_of_a_recv_that_is_interrupted_too_late_wakes_who_waits_by_then(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer.script(["accept"], ["text", "a"])
+    others: list[Future[Any]] = []
+    with connect(peer.url) as ws:
+
+        def wait_elsewhere() -> None:
+            others.append(start(ws.recv))
+            until(lambda: ws._connection._receiver)
+
+        interrupted_late(monkeypatch, wait_elsewhere)
+        with pytest.raises(KeyboardInterrupt):
+            ws.recv()
+        assert others[0].result(SECONDS) == "a"
+
+
+def test_connection_of_an_opening_that_is_interrupted_too_late_is_closed(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted_late(monkeypatch)
+    with pytest.raises(KeyboardInterrupt), connect(peer.url):
+        pass
+    assert [record["code"] for record in peer.wait_for("close")] == [1000]
+
+
+# Processes
+
+FORKS = """
+    import os, sys, threading
+    from unisocket.sync import connect
+
+    def report(function):
+        try:
+            print(function())
+        except Exception as error:
+            print(type(error).__name__, error, error.__context__)
+
+    with connect(sys.argv[1]) as ws, connect(sys.argv[1]) as busy:
+        thread = threading.Thread(target=busy.recv)
+        thread.start()
+        ws.send("parent")
+        print(ws.recv(), flush=True)
+        pid = os.fork()
+        if not pid:
+            for connection in (ws, busy):
+                report(connection.recv)
+                report(lambda: connection.recv(timeout=0))
+                report(lambda: connection.send("from the child"))
+                report(lambda: list(connection))
+                report(connection.wait_closed)
+                report(connection.close)
+                report(lambda: connection.readyState)
+                report(lambda: connection.bufferedAmount)
+            with connect(sys.argv[1]) as own:
+                own.send("child")
+                print(own.recv(), flush=True)
+            sys.exit()
+        print(os.waitpid(pid, 0)[1])
+        ws.send("parent again")
+        print(ws.recv())
+        busy.send("busy")
+        thread.join()
+"""
+DEAD = (
+    "ConnectionClosedError closed without a closing handshake, code 1006 "
+    "(it stays with the parent process: after a fork, open another) None"
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="takes a fork")
+def test_after_a_fork_the_connections_of_the_child_say_that_they_are_dead(peer: BlockingPeer) -> None:
+    dead = [DEAD] * 4 + ["None", "None", "3", "0"]
+    assert output_of(FORKS, peer.url).splitlines() == ["parent", *dead, *dead, "child", "0", "parent again"]
+    assert peer.texts() == ["parent", "child", "parent again", "busy"]
+    assert [record["code"] for record in peer.wait_for("close", 3)] == [1000] * 3
+
+
+EXITS = {
+    "end_of_the_program": "",
+    "sys.exit": "sys.exit()",
+    "thread_in_recv": "threading.Thread(target=ws.recv, daemon=True).start(); ws.send('a'); ws.recv",
+    "thread_in_iteration": "threading.Thread(target=list, args=(ws,), daemon=True).start()",
+    "thread_in_close": "threading.Thread(target=ws.close, daemon=True).start()",
+    "full_queue": "ws.send('push'); ws.recv()",
+    "exit_handler_that_blocks": "atexit.register(lambda: (ws.send('bye'), ws.recv()))",
+}
+
+
+@pytest.mark.parametrize("ending", EXITS.values(), ids=EXITS)
+def test_program_ends_quietly_with_an_open_connection(peer: BlockingPeer, ending: str) -> None:
+    peer.script(["accept"], ["text", "first"], ["read"], ["push", 1000, "text", 2**16], ["deaf"])
+    begin = "import atexit, sys, threading\nfrom unisocket.sync import connect\nws = connect(sys.argv[1]).__enter__()\n"
+    began = time.monotonic()
+    assert output_of(begin + "print(ws.recv())\n" + ending, peer.url) == "first\n"
+    assert time.monotonic() - began < SECONDS
+
+
+# Browsers
+
+BLOCKING = ("cpython", "pyodide", "pyscript-py")
+NOT_BLOCKING = ("brython", "micropython", "pyscript-mpy")
+
+# One program, and what it prints, for all who can block.
+PROGRAM = r"""
+import json
+import unisocket
+from unisocket.sync import connect
+
+
+def blocking(urls, print):
+    with connect(urls["chat"] + "/path", ["news", "chat"], open_timeout=30) as ws:
+        print(ws.url == urls["chat"] + "/path", ws.protocol, ws.readyState, ws.bufferedAmount, ws.close_code)
+        for data in ("text \u00e9 \U0001f600", "", b"", b"\x00\xff", bytearray(b"array"), memoryview(b"view")):
+            ws.send(data)
+        print([ws.recv() for _ in range(6)])
+        ws.send("x" * 3000000)
+        print(len(ws.recv()))
+        for timeout in (0, 0.05):
+            try:
+                ws.recv(timeout)
+            except unisocket.TimeoutError as error:
+                print("TimeoutError", error)
+        for wrong in (lambda: ws.send(1), lambda: ws.close(1001), lambda: ws.close(1000, "x" * 124)):
+            try:
+                wrong()
+            except (TypeError, unisocket.WebSocketError) as error:
+                print(type(error).__name__)
+        ws.send("still alive")
+        print(ws.recv(timeout=10))
+        ws.close(4000, "enough")
+        ws.close()
+        print(ws.readyState, ws.close_code, ws.close_reason, list(ws))
+    with connect(urls["push"]) as ws:
+        print([message[:4] for message in ws])
+        print(ws.close_code, ws.close_reason)
+        for use in (ws.recv, lambda: ws.send("late"), lambda: next(ws)):
+            try:
+                use()
+            except (unisocket.ConnectionClosed, StopIteration) as error:
+                print(type(error).__name__, error)
+    try:
+        with connect(urls["bad end"]) as ws:
+            for message in ws:
+                print(message)
+    except unisocket.ConnectionClosedError as error:
+        print(error.code, error.reason, error.wasClean)
+    try:
+        with connect(urls["echo"]) as ws:
+            1 / 0
+    except ZeroDivisionError as error:
+        print(error, ws.readyState, ws.close_code)
+    for wrong in ((urls["refused"],), (urls["mute"], None, 0.2), ("ftp://host/",), (urls["echo"], "no token")):
+        try:
+            with connect(wrong[0], *wrong[1:2], open_timeout=wrong[2] if wrong[2:] else 30):
+                print("open")
+        except unisocket.WebSocketError as error:
+            print(type(error).__name__)
+
+
+async def main(report, arguments):
+    lines = []
+    blocking(arguments["urls"], lambda *values: lines.append(" ".join([str(value) for value in values])))
+    report(json.dumps(lines))
+"""
+
+TRANSCRIPT = [
+    "True chat 1 0 None",
+    "['text \u00e9 \U0001f600', '', b'', b'\\x00\\xff', b'array', b'view']",
+    "3000000",
+    "TimeoutError no message within 0 s",
+    "TimeoutError no message within 0.05 s",
+    "TypeError",
+    "InvalidCloseCodeError",
+    "CloseReasonTooLongError",
+    "still alive",
+    "3 4000  []",
+    str([numbered(number, 50)[:4] for number in range(100)]),
+    "1000 bye",
+    "ConnectionClosedOK closed cleanly, code 1000 (bye)",
+    "ConnectionClosedOK closed cleanly, code 1000 (bye)",
+    "StopIteration ",
+    "a",
+    "4001 why True",
+    "division by zero 3 1000",
+    "ConnectionFailedError",
+    "ConnectionFailedError",
+    "InvalidURLError",
+    "InvalidProtocolError",
+]
+SCRIPTS: dict[str, list[list[Any]]] = {
+    "chat": [["accept", {"protocol": "chat"}], ["echo"]],
+    "echo": [["accept"], ["echo"]],
+    "push": [["accept"], ["push", 100, "text", 50], ["close", 1000, "bye"]],
+    "bad end": [["accept"], ["text", "a"], ["close", 4001, "why"]],
+    "refused": [["http", 403, [], ""]],
+    "mute": [["deaf"]],
+}
+
+# Where it is not possible to block; then another connection shows that nothing came of it.
+REFUSED = """
+import json
+from unisocket import WebSocket
+from unisocket.testing.script import Recorder
+
+
+def attempt(url, say):
+    from unisocket.sync import connect
+
+    try:
+        with connect(url):
+            say("open")
+    except NotImplementedError as error:
+        say(str(error))
+
+
+async def main(report, arguments):
+    lines = []
+    await HOW(attempt, arguments["url"], lines.append)
+    recorder = Recorder(WebSocket(arguments["url"] + "/afterwards"))
+    await recorder.wait("open")
+    report(json.dumps(lines))
+"""
+IN_A_COROUTINE = """
+async def HOW(function, *arguments):
+    function(*arguments)
+"""
+IN_A_LISTENER = """
+async def HOW(function, *arguments):
+    import js
+    from pyodide.ffi import create_proxy
+
+    listener = create_proxy(lambda event: function(*arguments))
+    target = js.EventTarget.new()
+    target.addEventListener("happening", listener)
+    target.dispatchEvent(js.Event.new("happening"))
+    listener.destroy()
+"""
+IN_A_TIMER = """
+async def HOW(function, *arguments):
+    import asyncio
+    import js
+    from pyodide.ffi import create_proxy
+
+    done = asyncio.get_running_loop().create_future()
+
+    def callback():
+        function(*arguments)
+        done.set_result(None)
+
+    proxy = create_proxy(callback)
+    js.setTimeout(proxy, 0)
+    await done
+    proxy.destroy()
+"""
+
+
+@pytest.fixture(scope="module")
+def context(request: pytest.FixtureRequest) -> Iterator[Context]:
+    """A runtime, for all tests that name it."""
+    folder = Path() if request.param == "cpython" else request.getfixturevalue("served_folder")
+    with open_context(request.param, folder) as context:
+        yield context
+
+
+def on(*names: str) -> pytest.MarkDecorator:
+    """Run a test on runtimes."""
+    marks = {name: () if name == "cpython" else pytest.mark.browser for name in names}
+    return pytest.mark.parametrize(
+        "context", [pytest.param(name, marks=marks[name], id=name) for name in names], indirect=True, scope="module"
+    )
+
+
+@on(*BLOCKING)
+def test_one_blocking_program_prints_the_same_wherever_it_can_block(context: Context, base_url: str) -> None:
+    peers = {name: BlockingPeer(base_url) for name in SCRIPTS}
+    for name, peer in peers.items():
+        peer.script(*SCRIPTS[name])
+    urls = {name: peer.url for name, peer in peers.items()}
+    (lines,) = context.run(PROGRAM, {"urls": urls})
+    assert lines == TRANSCRIPT
+    assert [peers[name].wait_for("close")[0]["code"] for name in ("chat", "echo")] == [4000, 1000]
+    for peer in peers.values():
+        peer.close()
+
+
+@on(*NOT_BLOCKING)
+def test_blocking_where_that_is_impossible_is_refused_before_anything_is_opened(
+    context: Context, peer: BlockingPeer
+) -> None:
+    check_refusal(context, peer, IN_A_COROUTINE)
+
+
+@on("pyodide", "pyscript-py")
+@pytest.mark.parametrize("how", [IN_A_LISTENER, IN_A_TIMER], ids=["listener", "timer"])
+def test_blocking_in_a_callback_of_javascript_is_refused_before_anything_is_opened(
+    context: Context, peer: BlockingPeer, how: str
+) -> None:
+    check_refusal(context, peer, how)
+
+
+def check_refusal(context: Context, peer: BlockingPeer, how: str) -> None:
+    (lines,) = context.run(REFUSED + how, {"url": peer.url})
+    (message,) = lines
+    assert "this runtime cannot block: use `async with unisocket.connect(url) as ws`" in message
+    assert [record["path"].rpartition("/")[2] for record in peer.wait_for("request")] == ["afterwards"]
