@@ -32,6 +32,7 @@ def tests(session: nox.Session) -> None:
     check_style(session)
     check_types(session, wheel)
     provide_browser(session)
+    provide_display(session)
     pytest(session, wheel)
     test_other_cpythons(session, wheel)
 
@@ -61,6 +62,7 @@ def package(session: nox.Session) -> None:
 def cpython(session: nox.Session) -> None:
     """The tests that need no browser, on all CPythons that are there."""
     wheel = install_wheel(session, "test")
+    provide_display(session)
     pytest(session, wheel, "-m", "not browser")
     test_other_cpythons(session, wheel)
 
@@ -90,6 +92,14 @@ def demo(session: nox.Session) -> None:
     session.run("python", "-P", "demos/echo/run.py", "--wheel", str(wheel), *session.posargs)
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """CPython beside its peers; `-- --write docs/performance.md` writes what was measured, `-- --quick` is quick."""
+    install_wheel(session, "bench")
+    # Not -P: the programs of bench/ import one another.
+    session.run("python", "bench/cpython.py", *session.posargs)
+
+
 def install_groups(session: nox.Session, *groups: str) -> None:
     """Install groups of dependencies of pyproject.toml."""
     session.install(*nox.project.dependency_groups(PROJECT, *groups))
@@ -115,10 +125,21 @@ def provide_browser(session: nox.Session) -> None:
     if find_browser(session):
         return
     if shutil.which("apt-get") and os.geteuid() == 0:
-        session.run("apt-get", "update", external=True)
-        session.run("apt-get", "install", "-y", "chromium", "chromium-driver", external=True)
+        apt_install(session, "chromium", "chromium-driver")
     if not find_browser(session):
         session.error("Chrome or Chromium is missing: install it (Debian: apt-get install chromium chromium-driver)")
+
+
+def provide_display(session: nox.Session) -> None:
+    """See that a Tk program can run without a screen; root gets what is missing from apt."""
+    if not shutil.which("Xvfb") and shutil.which("apt-get") and os.geteuid() == 0:
+        apt_install(session, "python3-tk", "xvfb")
+
+
+def apt_install(session: nox.Session, *packages: str) -> None:
+    """Install packages of Debian."""
+    session.run("apt-get", "update", external=True)
+    session.run("apt-get", "install", "-y", *packages, external=True)
 
 
 def find_browser(session: nox.Session) -> bool:

@@ -750,7 +750,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self.owner.sink.drained()  # the network took all at once, of which asyncio does not tell
 
     def buffered(self) -> int:
-        if self._waiting and not self._ended:
+        # A transport that is closing may have thrown away what it had: do not ask it.
+        if self._waiting and not self._ended and not self.transport.is_closing():
             out = self._written - self.transport.get_write_buffer_size()
             while self._waiting and self._waiting[0][0] <= out:
                 self._waiting_payload -= self._waiting.popleft()[1]
