@@ -18,6 +18,8 @@ __all__ = ("BLOCKING", "Bridge", "JavaScriptAdapter", "JavaScriptRuntime", "Java
 # Node 20 fires "error" and nothing else when an opening fails; everywhere else "close" follows at once.
 CLOSE_AFTER_ERROR = 1.0  # seconds
 
+NO_HANDSHAKE = 1006  # RFC 6455 section 7.4.1: no close frame came
+
 BLOCKING = "this runtime cannot block: use `async with unisocket.connect(url) as ws`, or WebSocket with handlers"
 
 _alive: list["Any"] = []  # the sockets that are not closed: they live, referenced or not
@@ -140,10 +142,12 @@ class JavaScriptTransport(Transport):
 
         def on_error(event: "Any") -> None:
             if self._timer is None:
-                self._timer = self._runtime.later(CLOSE_AFTER_ERROR, lambda: closed(1006, "", False))
+                self._timer = self._runtime.later(CLOSE_AFTER_ERROR, lambda: closed(NO_HANDSHAKE, "", False))
 
         def on_close(event: "Any") -> None:
-            closed(event.code, event.reason, event.wasClean)
+            # Clean is what ends with the peer's close frame, as on CPython. Engines differ where they could not
+            # send theirs any more, with much buffered: Chromium then says so, and gives the peer's code all the same.
+            closed(event.code, event.reason, event.code != NO_HANDSHAKE)
 
         def closed(code: int, reason: str, clean: bool) -> None:
             self._forget()
