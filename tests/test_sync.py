@@ -728,7 +728,7 @@ def test_program_ends_quietly_with_an_open_connection(peer: BlockingPeer, ending
 
 # Browsers
 
-BLOCKING = ("cpython", "pyodide", "pyscript-py")
+BLOCKING = ("cpython", "pyodide", "pyodide-worker", "pyscript-py")
 NOT_BLOCKING = ("brython", "micropython", "pyscript-mpy")
 
 # One program, and what it prints, for all who can block.

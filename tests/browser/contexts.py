@@ -39,6 +39,9 @@ _PAGE_OF = {
 }
 CONTEXTS = ("cpython", *_PAGE_OF)
 
+# Open to the tests that name it; the conformance suite does not run there yet.
+_PAGE_OF["pyodide-worker"] = ("pyodide-worker.html", "")
+
 # Seconds from the call to the program's first line. On a busy machine Pyodide takes its time.
 START_TIMEOUT = 120.0
 
@@ -68,7 +71,7 @@ def prepare(wheel: Path, folder: Path) -> Path:
 
 
 def open_context(name: str, folder: Path) -> "Context":
-    """Return one of `CONTEXTS`, to be used as a context manager."""
+    """Return one of `CONTEXTS`, or "pyodide-worker", to be used as a context manager."""
     return ProcessContext() if name == "cpython" else PageContext(name, folder)
 
 
