@@ -4,7 +4,7 @@ import random
 
 from unisocket import connection as _connection
 from unisocket import errors
-from unisocket._runtime import default_adapter
+from unisocket._runtime import async_next, default_adapter
 from unisocket._websocket import WebSocket
 from unisocket.compat._native import cause_of, is_native, start_closing, with_options
 from unisocket.compat.websockets.exceptions import (
@@ -396,3 +396,6 @@ def encoded(
     if text is False and isinstance(message, str):
         return message.encode()
     return message
+
+
+ClientConnection.__anext__ = async_next(ClientConnection.__anext__)  # type: ignore[method-assign]
