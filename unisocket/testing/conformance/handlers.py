@@ -581,7 +581,7 @@ def _add_raising(name: str, handler: "Callable[[Any], Any]") -> None:
             await stays_alive(websocket, recorder)
             await until(lambda: errors.reports, "the report")
             await stays_alive(websocket, recorder)
-            await until(lambda: len(errors.reports) == len(events), "a report for each")
+            await until(lambda: len(events) == 2 and len(errors.reports) == 2, "a report for each")
             await sleep(0.01)
         equal([type(error) for error, _ in errors.reports], [MistakeError] * len(events))
         for index, (_, event) in enumerate(errors.reports):
