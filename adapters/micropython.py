@@ -55,20 +55,40 @@ class Heap:
         self._buffer = buffer.buffer
         return 0
 
-    def view(self, data: "bytes | bytearray") -> "Any":
-        """Return a Uint8Array on the memory of a bytes object, good until memory grows."""
-        if self._buffer is None or not self._buffer.byteLength:
+    # When the interpreter's memory grows, what JavaScript has of it is detached, and to use that throws. So all
+    # that allocates is done before the last look at the buffer.
+
+    def _attached(self) -> "Any":
+        """Return the memory as it is now, an ArrayBuffer."""
+        while self._buffer is None or not self._buffer.byteLength:
             with open(self.DEVICE, "rb") as device:
                 device.read(1)
-        return js.Uint8Array.new(self._buffer, uctypes.addressof(data), len(data))
+        return self._buffer
 
     def bytes_out(self, data: bytes) -> "Any":
-        return self.view(data).slice()
+        start = uctypes.addressof(data)
+        end = start + len(data)
+        while True:
+            buffer = self._attached()
+            copy = buffer.slice
+            if buffer.byteLength:
+                copied = copy(start, end)
+                return js.Uint8Array.new(copied)
 
     def bytes_in(self, array: "Any") -> bytearray:
-        data = bytearray(array.length)
-        self.view(data).set(array)
-        return data
+        size = array.length
+        data = bytearray(size)
+        start = uctypes.addressof(data)
+        new = js.Uint8Array.new
+        while True:
+            buffer = self._attached()
+            if not buffer.byteLength:
+                continue
+            view = new(buffer, start, size)
+            fill = view.set
+            if buffer.byteLength:
+                fill(array)
+                return data
 
 
 def _has_nul(arguments: "tuple[Any, ...]") -> bool:
