@@ -1,16 +1,21 @@
-"""What the facades ask of an adapter beyond the contract, and only some have."""
+"""What the facades ask of an adapter, a runtime and its modules beyond the contract, and only some have."""
+
+import sys
 
 from unisocket._checks import checked_close
 from unisocket._runtime import default_adapter
 from unisocket._websocket import WebSocket
+from unisocket.adapters._javascript import JavaScriptAdapter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, TypeVar
 
     from unisocket.adapters import Adapter
     from unisocket.connection import Connection
+
+    A = TypeVar("A", bound=Adapter)
 
 # What an adapter without the option does anyway: a browser sends no pings of its own, takes
 # messages of any size, offers permessage-deflate and uses the proxy of its settings.
@@ -35,7 +40,7 @@ def with_options(options: "Sequence[tuple[str, str, Any]]") -> "Adapter":
     for argument, attribute, value in options:
         if hasattr(adapter, attribute):
             if changed is adapter:
-                changed = _copied(adapter)
+                changed = copied(adapter)
             setattr(changed, attribute, value)
         elif value != _ANYWAY.get(attribute):
             raise NotImplementedError(
@@ -44,7 +49,8 @@ def with_options(options: "Sequence[tuple[str, str, Any]]") -> "Adapter":
     return changed
 
 
-def _copied(adapter: "Adapter") -> "Adapter":
+def copied(adapter: "A") -> "A":
+    """Return a copy of an adapter, to give it other options."""
     copy = object.__new__(type(adapter))  # MicroPython's copy.copy() copies no objects
     for name, value in adapter.__dict__.items():
         setattr(copy, name, value)
@@ -83,3 +89,34 @@ def start_closing(connection: "Connection", adapter: "Adapter", code: int, reaso
         code = 1000  # not sent any more: the rest is to note that it was us
     connection._start_closing(code, reason)
     return was_open
+
+
+def bytes_of_buffer(value: "Any") -> bytes | None:
+    """Return the bytes of an ArrayBuffer of JavaScript or of a view of one; None for anything else."""
+    adapter = default_adapter()
+    if not isinstance(adapter, JavaScriptAdapter) or not hasattr(value, "byteLength"):
+        return None
+    bridge = adapter.bridge
+    where = (value.buffer, value.byteOffset, value.byteLength) if hasattr(value, "byteOffset") else (value,)
+    return bytes(bridge.bytes_in(bridge.scope.Uint8Array.new(*where)))
+
+
+def put_in(path: str, module: str, package: str) -> "Any":
+    """Put a module in the place of a submodule of a package.
+
+    Args:
+        path: Name of that submodule: "package.submodule".
+        module: Name of the module.
+        package: Name of a module that becomes the package where there is none.
+
+    Returns:
+        The package.
+    """
+    name, submodule = path.split(".")
+    try:
+        owner = __import__(name)
+    except ImportError:
+        owner = sys.modules[name] = sys.modules[package]
+    sys.modules[path] = sys.modules[module]
+    setattr(owner, submodule, sys.modules[module])
+    return owner

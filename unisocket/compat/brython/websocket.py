@@ -1,0 +1,39 @@
+"""What Brython's module `browser.websocket` has: `supported` and `WebSocket`."""
+
+from unisocket import _websocket
+from unisocket._runtime import supported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ("WebSocket", "supported")
+
+
+class WebSocket(_websocket.WebSocket):
+    """`unisocket.WebSocket`, with the two habits of Brython's.
+
+    `bind(event, function)` takes functions with and without an argument, and is a decorator without
+    a function. Binary messages arrive as bytes.
+
+    Args:
+        url, protocols, adapter, handlers: As for `unisocket.WebSocket`.
+    """
+
+    def close(self, code: int | None = 1000, reason: str | None = "") -> None:
+        """Start to close the connection; see `unisocket.WebSocket.close`.
+
+        Args:
+            code: 1000 or 3000 to 4999.
+            reason: For the peer; at most 123 bytes of UTF-8.
+        """
+        super().close(code, reason)
+
+    def bindings(self) -> "dict[str, tuple[Any, ...]]":
+        """Return the functions that `bind()` has bound, in their order, for each type of event that has any."""
+        bound = {}
+        for type, listeners in self._listeners._lists.items():
+            functions = tuple([listener.callback for listener in listeners if listener.bound])
+            if functions:
+                bound[type] = functions
+        return bound

@@ -1,0 +1,217 @@
+"""PyScript's `WebSocket`: `from unisocket.compat.pyscript import WebSocket, WebSocketEvent`.
+
+Or leave a program as it is, and before it is imported:
+
+    import unisocket.compat.pyscript
+
+    unisocket.compat.pyscript.install()
+
+Then `from pyscript import WebSocket` gives this one, in a page and in a worker, in Pyodide and in
+MicroPython; and where there is no PyScript, too.
+"""
+
+from unisocket import _websocket
+from unisocket._checks import HANDLERS, checked_handler
+from unisocket._runtime import default_adapter
+from unisocket.adapters._javascript import Bridge, JavaScriptAdapter, JavaScriptTransport
+from unisocket.compat._native import bytes_of_buffer, copied, put_in
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from unisocket.adapters import Adapter
+
+__all__ = ("WebSocket", "WebSocketEvent", "install")
+
+# What is not asked of JavaScript, for unisocket knows it better: it moves with the events, and
+# MicroPython's integers from JavaScript end at 2^31-1.
+_KNOWN = ("bufferedAmount", "extensions", "protocol", "readyState", "url")
+
+_OWN = ("_handlers", "_js_websocket", "_websocket")
+
+
+def install() -> None:
+    """Let `pyscript.WebSocket` and `pyscript.websocket` be these, for all that is imported from now on."""
+    put_in("pyscript.websocket", __name__, __name__).WebSocket = WebSocket
+
+
+class WebSocketEvent:
+    """An event, read-only.
+
+    It has the attributes of what it wraps: `type`, `data`, `code`, `reason`, `wasClean`, ...; but the
+    `data` of a binary message is a memoryview, whatever it was.
+
+    Args:
+        event: An event of unisocket, of JavaScript, or whatever has such attributes.
+    """
+
+    def __init__(self, event: "Any") -> None:
+        object.__setattr__(self, "_event", event)
+
+    def __getattr__(self, name: str) -> "Any":
+        if name == "_event":  # not made by __init__
+            raise AttributeError(name)
+        value = getattr(self._event, name)
+        if name == "data" and not isinstance(value, (str, memoryview)):
+            data = value if isinstance(value, (bytes, bytearray)) else bytes_of_buffer(value)
+            return value if data is None else memoryview(data)
+        # What a handler gets for the socket is what `_js_websocket` is.
+        return value._js_websocket if isinstance(value, _Socket) else value
+
+    def __setattr__(self, name: str, value: "Any") -> None:
+        raise AttributeError("an event cannot be changed: " + name)
+
+    def __repr__(self) -> str:
+        return "<WebSocketEvent of %r>" % (self._event,)
+
+
+class WebSocket:
+    """A WebSocket as PyScript has it; what it does not know itself is an attribute of JavaScript's.
+
+    Binary messages arrive as memoryview. Handlers are plain or async, and get a `WebSocketEvent`.
+
+    Args:
+        url: As for `unisocket.WebSocket`.
+        protocols: One or more; None, "" and an empty sequence = none.
+        **handlers: onopen, onmessage, onerror, onclose; others are set as attributes, as `binaryType` is.
+
+    Attributes:
+        onopen, onmessage, onerror, onclose: The handlers; None = none.
+        _js_websocket: The WebSocket of JavaScript; where there is none, one of unisocket.
+
+    Raises:
+        InvalidURLError, InvalidProtocolError, TypeError, NotImplementedError: As of `unisocket.WebSocket`.
+    """
+
+    CONNECTING = _websocket.CONNECTING
+    OPEN = _websocket.OPEN
+    CLOSING = _websocket.CLOSING
+    CLOSED = _websocket.CLOSED
+
+    def __init__(self, url: str, protocols: "str | Sequence[str] | None" = None, **handlers: "Any") -> None:
+        for name in HANDLERS:
+            checked_handler(name, handlers.get(name))
+        websocket = _Socket(url, protocols or None, adapter=_letting_blobs_pass(default_adapter()))
+        object.__setattr__(self, "_websocket", websocket)
+        object.__setattr__(self, "_js_websocket", websocket._js_websocket)
+        object.__setattr__(self, "_handlers", {})
+        for name, value in handlers.items():
+            setattr(self, name, value)
+
+    def __getattr__(self, name: str) -> "Any":
+        if name in HANDLERS:
+            return self._handlers.get(name)
+        if name in _OWN or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._websocket if name in _KNOWN else self._js_websocket, name)
+
+    def __setattr__(self, name: str, value: "Any") -> None:
+        if name in HANDLERS:
+            checked_handler(name, value)
+            self._handlers[name] = value
+            setattr(self._websocket, name, None if value is None else lambda event: value(WebSocketEvent(event)))
+            return
+        target = self._js_websocket
+        # Where JavaScript would throw, which MicroPython cannot catch, Reflect.set() says False.
+        bridge = getattr(default_adapter(), "bridge", None)
+        if target is not self._websocket and bridge is not None and not bridge.scope.Reflect.set(target, name, None):
+            raise AttributeError("the attribute " + name + " of a WebSocket can only be read")
+        setattr(target, name, value)
+
+    def send(self, data: "str | bytes | bytearray | memoryview | Sequence[int]") -> None:
+        """Send a message: str as text, anything else as binary. Returns at once.
+
+        Args:
+            data: str, bytes-like, a sequence of ints from 0 to 255, or a buffer of JavaScript.
+
+        Raises:
+            TypeError: Something else.
+            ValueError: A sequence of something else.
+            InvalidStateError: The connection is not open yet.
+        """
+        contiguous = getattr(data, "contiguous", True)
+        if not isinstance(data, (str, bytes, bytearray, memoryview)) or not contiguous:
+            data = _bytes_of(data)
+        self._websocket.send(data)
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Start to close the connection; see `unisocket.WebSocket.close`. Without a code there is no reason."""
+        if code:
+            self._websocket.close(code, reason or None)
+        else:
+            self._websocket.close()
+
+    def __repr__(self) -> str:
+        return repr(self._websocket)
+
+
+class _Socket(_websocket.WebSocket):
+    """The socket beneath, which has no handlers of the user's.
+
+    Attributes:
+        binaryType: As JavaScript has it, where this stands for JavaScript's: "arraybuffer" or "blob",
+            and the assignment of anything else is ignored. Binary messages are a memoryview all the same.
+    """
+
+    _kind = "arraybuffer"
+
+    @property
+    def binaryType(self) -> str:
+        return self._kind
+
+    @binaryType.setter
+    def binaryType(self, kind: str) -> None:
+        if kind in ("arraybuffer", "blob"):
+            self._kind = kind
+
+    @property
+    def _js_websocket(self) -> "Any":
+        return self.raw if isinstance(self._transport, JavaScriptTransport) else self
+
+    def _on_binary(self, data: "Any") -> None:
+        if self._held is not None:
+            self._held.append((self._on_binary, data))
+            return
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            # One's own to write to, as PyScript's is.
+            data = memoryview(bytearray(data) if type(data) is bytes else data)
+        self._sink.text(data)
+
+
+class _BlobBridge(Bridge):
+    """A bridge that lets pass what is no buffer: the messages are Blobs if the program said so."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        for name in ("scope", "construct", "listener", "free", "call", "bytes_out"):
+            setattr(self, name, getattr(bridge, name))
+        self._bytes_in: Callable[[Any], bytes] = bridge.bytes_in
+
+    def bytes_in(self, buffer: "Any") -> "Any":
+        return self._bytes_in(buffer) if hasattr(buffer, "byteLength") else buffer
+
+
+def _letting_blobs_pass(adapter: "Adapter") -> "Adapter":
+    if isinstance(adapter, JavaScriptAdapter):
+        copy = copied(adapter)
+        copy.bridge = _BlobBridge(adapter.bridge)
+        return copy
+    return adapter
+
+
+def _bytes_of(data: "Any") -> bytes:
+    """Return what to send for something that is neither text nor bytes-like."""
+    taken = bytes_of_buffer(data)
+    if taken is not None:
+        return taken
+    try:
+        items = list(data)
+    except TypeError:
+        items = None
+    if items is None:
+        raise TypeError("send() takes str, bytes-like data or a sequence of ints, not " + type(data).__name__)
+    for item in items:
+        if not isinstance(item, int) or not 0 <= item <= 255:
+            raise ValueError("a sequence to send has ints from 0 to 255, and this one has %r" % (item,))
+    return bytes(items)
