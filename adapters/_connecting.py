@@ -76,7 +76,7 @@ async def _connect(address: Address, local: tuple[str, int] | None) -> socket.so
         if local is not None:
             connection.bind(local)
         await asyncio.get_running_loop().sock_connect(connection, peer)
-    except BaseException:
+    except BaseException:  # CancelledError, too: the socket is not to be left open
         connection.close()
         raise
     return connection

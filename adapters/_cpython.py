@@ -309,8 +309,8 @@ class Background:
         try:
             loop.call_soon_threadsafe(errand.start)
             return errand.wait()
-        except BaseException:
-            if not errand.failed:  # Ctrl-C, or what else a signal raises
+        except BaseException:  # Ctrl-C, or what else a signal raises in this thread
+            if not errand.failed:
                 loop.call_soon_threadsafe(errand.give_up)
             raise
 

@@ -120,7 +120,7 @@ class ThreadRuntime(Runtime):
             return
         try:
             self._dispatch(functools.partial(self._run, callback))
-        except Exception as error:
+        except Exception as error:  # the program's own callable: RuntimeError of a loop that ended, or anything
             self._lose(error)
 
     def _run(self, callback: Callable[[], Any]) -> None:

@@ -22,17 +22,18 @@ from typing import TYPE_CHECKING, Any
 
 import websockets.asyncio.client
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import InvalidStatus
-from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.exceptions import InvalidStatus, PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 from websockets.proxy import get_proxy
+from websockets.streams import StreamReader
 from websockets.typing import BytesLike
 from websockets.uri import parse_uri
 
 from unisocket.adapters import Sink, Transport
 from unisocket.adapters._connecting import connect_tcp
+from unisocket.adapters._deflate import END_OF_DEFLATED, Deflate, DeflateFactory
 
 try:
     from websockets.speedups import apply_mask
@@ -55,7 +56,8 @@ CLOSE, PING = 0x88, 0x89
 NONE = -1  # no first byte
 
 MASKED = 0x80
-END_OF_DEFLATED = b"\x00\x00\xff\xff"  # RFC 7692 section 7.2.2: what the sender cuts off
+CONTROL = 0x08  # in the opcode
+MAX_CONTROL = 125  # bytes of a control frame's payload (section 5.5)
 
 # Below, a payload is copied into the one write of its task; a larger one is a write of its own.
 LARGE = 2**16
@@ -169,7 +171,7 @@ class CPythonTransport(Transport):
                     await self._connect(url, protocols)
             else:
                 await self._connect(url, protocols)
-        except Exception as error:
+        except Exception as error:  # of proxies, TLS and codecs, too: whatever it is, the opening has failed
             self.error = error
             if self.raw is None or not self.raw.established:
                 self.closed(NO_HANDSHAKE, "", False, explain(error))
@@ -194,6 +196,7 @@ class CPythonTransport(Transport):
             subprotocols=protocols or None,  # type: ignore[arg-type]
             origin=adapter.origin,  # type: ignore[arg-type]
             compression=adapter.compression,
+            extensions=[DeflateFactory()] if adapter.compression == "deflate" else None,
             additional_headers=adapter.headers,
             user_agent_header=adapter.user_agent,
             proxy=proxy,  # type: ignore[arg-type]
@@ -332,8 +335,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._deadline = self._next_ping = 0.0
         self._late_ping = b""  # that waits for its pong
         self._reading = True
+        self._surplus = 0  # bytes that were delivered since `pause()`
         # Receiving: the beginning of a frame, and how much of the buffer that fills; or, of a frame that
         # is larger than the buffer, its header, its payload so far, and how much that lacks.
+        self._head = bytearray()  # of the response
         self._tail = b""
         self._filled = 0
         self._header = b""
@@ -357,9 +362,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._corked = False  # by frames that are being delivered
         self._silent = False  # nothing may be sent any more
         self._plain = False  # messages may be sent, and as they are
-        # The extension, and its own objects where they serve all messages.
-        self._deflate: PerMessageDeflate | None = None
-        self._inflater: Any = None
+        # The extension where it inflates all messages as one stream, and what deflates them so.
+        self._inflates: Deflate | None = None
         self._deflater: Any = None
 
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
@@ -393,7 +397,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         """Take what was read, where the loop does not read into buffers; and the opening handshake."""
         self._heard = True
         if not self.established:
-            self._open(data)
+            if not self.response_rcvd.done():
+                self._open(data)
             return
         if self._large is not None:
             part, self._tail = data[: self._lacking], data[self._lacking :]
@@ -412,24 +417,33 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _open(self, data: bytes) -> None:
         """Read the response; what follows the head of a 101 are frames."""
-        head = self._tail + data
-        end = head.find(b"\r\n\r\n")
+        head = self._head
+        searched = max(len(head) - 3, 0)
+        head += data
+        end = head.find(b"\r\n\r\n", searched)
         rest = len(head) - end - 4 if end >= 0 else 0
-        self._tail = head[-3:] if end < 0 else data[len(data) - rest :]
+        self._tail = data[len(data) - rest :]
         with self._kept():
             super().data_received(data[: len(data) - rest])
-        if rest and self.established:
-            self.data_received(b"")
-        elif rest and not self._ended:
-            self._tail = b""
+        if self.established:
+            head.clear()
+            if rest:
+                self.data_received(b"")
+            return
+        if rest:
             super().data_received(data[-rest:])
+        if end >= 0 and self.protocol.handshake_exc is None:
+            # It waits for more of a body, which might never come; the head has said all.
+            self.protocol.handshake_exc = InvalidStatus(response_of(head))
+        if self.protocol.handshake_exc is not None and not self.response_rcvd.done():
+            self.response_rcvd.set_result(None)  # else it would wait for the end of TCP
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[None]:
         """Go on with what is kept in a task of its own, if a handler raises KeyboardInterrupt or the like."""
         try:
             yield
-        except BaseException:
+        except BaseException:  # passes through
             self.loop.call_soon(self.data_received, b"")
             raise
 
@@ -447,9 +461,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self.established = True
         self._plain = not self.protocol.extensions
         extensions = self.protocol.extensions
-        if len(extensions) == 1 and isinstance(extensions[0], PerMessageDeflate):
-            self._deflate = extensions[0]
-            self._inflater = getattr(extensions[0], "decoder", None)
+        if len(extensions) == 1 and isinstance(extensions[0], Deflate):
+            self._inflates = None if extensions[0].each_anew else extensions[0]
             self._deflater = getattr(extensions[0], "encoder", None)
         self._watch()
         self.owner.opened(self)
@@ -479,6 +492,11 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _deliver(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int) -> None:
         """Deliver the whole frames of what was read, and keep the beginning of the next."""
+        if not self._reading:
+            self._tail = bytes(view[:end])
+            self._view = None
+            self._round += 1  # if this is a nested call, it has all
+            return
         self._view = view
         self._position = 0
         self._end_of_view = end
@@ -488,12 +506,14 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._cut(data, view, end, current)
         finally:
             _buffers.give_back(shared)
-            if self._round == current or self._ended:
+            if self._view is view:  # and no nested call went on with it
                 self._view = None
                 if self._position < end and not self._ended:
-                    # A handler raised KeyboardInterrupt or the like: the frames behind are not lost.
+                    # A handler raised KeyboardInterrupt or the like, and the frames behind are not lost; or they
+                    # are held back.
                     self._tail = bytes(view[self._position : end])
-                    self.loop.call_soon(self.data_received, b"")
+                    if self._reading:
+                        self.loop.call_soon(self.data_received, b"")
 
     def _cut(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int, current: int) -> None:
         """Cut out the frames (RFC 6455 section 5.2)."""
@@ -503,10 +523,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             return
         sink.time = time.monotonic() * 1000
         corked, self._corked = self._corked, True
-        limit = self._limit
+        limit = max(self._limit, MAX_CONTROL)
         latin, copy = "", b""
         # In the middle of a fragmented message every data frame is `websockets`' business, and a limit so low, too.
-        whole = (TEXT, BINARY) if limit > 125 else (NONE, NONE)
+        whole = (TEXT, BINARY) if limit > MAX_CONTROL else (NONE, NONE)
         text, binary = whole if self.protocol.current_size is None else (NONE, NONE)
         last = end - 1
         stop = 0
@@ -553,7 +573,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                     size = NONE  # masked, which a server must not do
                 if stop > end or size == NONE or size > limit:
                     self._position = end
-                    room = limit - (self.protocol.current_size or 0)
+                    # Control frames may stand within a message, and are no part of its size.
+                    room = limit if first & CONTROL else self._limit - (self.protocol.current_size or 0)
                     if NONE < size <= room and self._is_orderly(first, size):
                         self._keep(view[begin:end], start - begin, size)
                     else:
@@ -566,7 +587,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                     self._deliver_text(view[start:stop])
                 elif first == binary:
                     sink.binary(bytes(view[start:stop]))
-                elif first ^ DEFLATED in (text, binary) and self._inflater is not None and size < SHORT_DEFLATED:
+                elif first ^ DEFLATED in (text, binary) and self._inflates is not None and size < SHORT_DEFLATED:
                     self._inflate(first, bytes(view[start:stop]))
                 else:
                     self._hand_over(bytes(view[begin:stop]))
@@ -600,7 +621,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         """Whether a frame may go on after these first bytes; else waiting for the rest is of no use."""
         opcode = first & 0x0F
         if opcode >= 8:
-            return first in (0x88, 0x89, 0x8A) and size <= 125
+            return first in (0x88, 0x89, 0x8A) and size <= MAX_CONTROL
         return opcode <= 2 and not first & (0x30 if self.protocol.extensions else 0x70)
 
     def _hand_over(self, data: bytes) -> None:
@@ -608,39 +629,52 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if data[0] == PING and self.paused:
             self._late_ping = data  # while no pong can leave, the last ping will do (RFC 6455 section 5.5.3)
             return
-        if data[0] == CLOSE:
-            # Control frames may stand within a message (RFC 6455 section 5.4): `websockets` forbids it to this one.
-            self.protocol.current_size = None
-        super().data_received(data)
-        self._renew_inflater(b"")
-        error = self.protocol.parser_exc
+        protocol = self.protocol
+        if data[0] & CONTROL and data[1] <= MAX_CONTROL:
+            # Control frames may stand within a message (RFC 6455 section 5.4): `websockets` forbids it to a close
+            # frame, and takes the others for a part of the message, when it comes to its size.
+            size, protocol.current_size = protocol.current_size, None
+            limit, protocol.max_message_size = protocol.max_message_size, None
+            super().data_received(data)
+            protocol.current_size, protocol.max_message_size = size, limit
+        else:
+            super().data_received(data)
+        error = protocol.parser_exc
         if error is not None and not self._ended:
             self._fail(explain(error))
 
     def _inflate(self, first: int, data: bytes) -> None:
         """Deliver a short message that is compressed (RFC 7692 section 7.2.2)."""
-        inflater = self._inflater
+        deflate = self._inflates
+        assert deflate is not None
+        inflater = deflate.decoder
         limit = self.protocol.max_message_size or 0
         try:
             inflated = inflater.decompress(data + END_OF_DEFLATED, limit)
+            if inflater.unconsumed_tail:
+                raise PayloadTooBig(None, limit)  # noqa: TRY301  as `go_on()` does
+            if inflater.eof:
+                inflated = deflate.go_on(inflated, self.protocol.max_message_size)
         except zlib.error:
             self._refuse(CloseCode.PROTOCOL_ERROR, "decompression failed")
-            return
-        self._renew_inflater(inflated)
-        if inflater.unconsumed_tail:
-            self._refuse(CloseCode.MESSAGE_TOO_BIG, f"over size limit ({limit} bytes)")
-        elif first & 0x0F == Opcode.TEXT:
-            self._deliver_text(inflated)
-        elif self.owner.sink is not None:
-            self.owner.sink.binary(inflated)
+        except PayloadTooBig as error:
+            self._refuse(CloseCode.MESSAGE_TOO_BIG, str(error))
+        else:
+            if first & 0x0F == Opcode.TEXT:
+                self._deliver_text(inflated)
+            elif self.owner.sink is not None:
+                self.owner.sink.binary(inflated)
+            if not self._reading:
+                self._hold_back(len(inflated))
 
-    def _renew_inflater(self, inflated: bytes) -> None:
-        """Go on after a block that said it was the last (RFC 7692 section 7.2.3.5), where zlib ends."""
-        extension = self._deflate
-        if extension is not None and self._inflater is not None and self._inflater.eof:
-            history = inflated[-(2**extension.remote_max_window_bits) :]
-            extension.decoder = zlib.decompressobj(wbits=-extension.remote_max_window_bits, zdict=history)
-            self._inflater = extension.decoder
+    def _hold_back(self, size: int) -> None:
+        """Deliver no more of what was read, when much has come of it since `pause()`.
+
+        Uncompressed, one read has little; but it may inflate a thousandfold.
+        """
+        self._surplus += size
+        if self._surplus > BUFFER and not self._reading:
+            self._round += 1  # `_cut()` stops
 
     def _deliver_text(self, data: BytesLike) -> None:
         try:
@@ -668,6 +702,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                     self._deliver_text(data)
                 elif self.owner.sink is not None:
                     self.owner.sink.binary(data)
+                if not self._reading:
+                    self._hold_back(len(data))
 
     # Sending
 
@@ -834,7 +870,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if not self._reading and not self.transport.is_closing():
             self._reading = True
             self._heard = True  # while nothing was read, no pong could be seen
+            self._surplus = 0
             self.transport.resume_reading()
+            if self._tail:
+                self.loop.call_soon(self.data_received, b"")  # what was held back
 
     def _watch(self) -> None:
         """Begin the pings."""
@@ -862,6 +901,21 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self.protocol.send_ping(b"")
             self.send_data()
         self._timer = self.loop.call_at(min(self._next_ping, self._deadline), self._look)
+
+
+def response_of(head: bytes | bytearray) -> Response:
+    """Parse a response whose head is whole; of its body, it has what is there."""
+    reader = StreamReader()
+    reader.feed_data(head)
+    # A proxy's answer to CONNECT has no body.
+    parsing = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof, proxy=True)
+    try:
+        next(parsing)
+    except StopIteration as end:
+        response: Response = end.value
+        response.body = bytes(reader.buffer)
+        return response
+    raise AssertionError("the head is whole")
 
 
 def with_password(url: str) -> str:

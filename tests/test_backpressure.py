@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from peer_process import peer_process
 from unisocket import Connection, ConnectionClosedError, ConnectionClosedOK, WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.connection import HIGH_WATER, MAX_QUEUE_BYTES
-from unisocket.testing._wire import BINARY, CLOSE, TEXT, close_body, make_frame, make_upgrade, take_request
+from unisocket.testing._wire import BINARY, CLOSE, RSV1, TEXT, close_body, make_frame, make_upgrade, take_request
 from unisocket.testing.script import Peer, numbered
 
 MIB = 2**20
@@ -111,15 +112,21 @@ class Pusher:
         url: Where to connect to.
         sent: How many bytes the kernel took.
         stalled: Is set when it has taken none for a while.
+
+    Args:
+        frame: The message.
+        count: How often.
+        **options: Of the answer to the opening handshake.
     """
 
-    def __init__(self, frame: bytes, count: int) -> None:
+    def __init__(self, frame: bytes, count: int, **options: Any) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"ws://127.0.0.1:{self._server.getsockname()[1]}/"
         self.sent = 0
         self.stalled = threading.Event()
         self._frame = frame
         self._total = len(frame) * count
+        self._options = options
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -129,7 +136,7 @@ class Pusher:
             head = bytearray()
             while (request := take_request(head)) is None:
                 head += client.recv(2**16)
-            client.sendall(make_upgrade(request, {}))
+            client.sendall(make_upgrade(request, self._options))
             self._push(client)
             client.sendall(make_frame(CLOSE, close_body(1000)))
             client.settimeout(SECONDS)
@@ -210,6 +217,31 @@ def test_slow_consumer_that_blocks_stops_the_peer_and_memory_stays_bounded(frame
 @memory
 def test_slow_consumer_of_tiny_messages_stops_the_peer_and_memory_stays_bounded() -> None:
     check_slow_consumer(CONSUMER.replace("DRAIN", DRAIN), make_frame(TEXT, b"tiny"), 2**20)
+
+
+def deflated(size: int) -> bytes:
+    """Return a frame with zeros, which stand for themselves alone."""
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    data = compressor.compress(bytes(size)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    return make_frame(BINARY, data[:-4], rsv=RSV1)
+
+
+@memory
+@pytest.mark.parametrize(("size", "count"), [(2**14, 2**16), (2**18, 2**12), (4 * MIB, 2**8)])
+@pytest.mark.parametrize("consumer", [CONSUMER.replace("DRAIN", DRAIN), BLOCKING_CONSUMER], ids=["asyncio", "blocking"])
+def test_slow_consumer_of_1_GiB_of_zeros_that_are_deflated_takes_little_memory(
+    consumer: str, size: int, count: int
+) -> None:
+    """What one read brings may inflate a thousandfold: the rest of it is held back."""
+    with (
+        Pusher(deflated(size), count, extensions="permessage-deflate") as pusher,
+        Program(consumer, pusher.url) as program,
+    ):
+        time.sleep(STALL)  # in which it reads as much as it will
+        for expected in (TAKEN, count):
+            taken, growth = program.hear()
+            assert (taken, growth < GROWTH) == (expected, True), growth
+            program.go_on()
 
 
 def check_slow_consumer(consumer: str, frame: bytes, count: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -15,7 +16,18 @@ from proxies import connect_proxy, socks_proxy
 
 from unisocket import WebSocket
 from unisocket.adapters.cpython import CPythonAdapter
-from unisocket.testing._wire import BINARY, CLOSE, PING, PONG, Request, close_body, make_frame, make_head
+from unisocket.testing._wire import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    RSV1,
+    Request,
+    close_body,
+    make_frame,
+    make_head,
+)
 from unisocket.testing.script import Recorder
 
 MIB = 2**20
@@ -315,6 +327,75 @@ async def test_message_over_max_size_fails_the_connection_before_it_comes(size: 
 
     assert await events_of(fault_server(fault), **options) == [("open",), *LOST]
     assert told == [1009]
+
+
+@pytest.mark.parametrize("max_size", [1000, 10])
+@pytest.mark.parametrize("cut", [0, 1, 5], ids=["at_once", "within_the_header", "within_the_ping"])
+async def test_ping_within_a_message_is_no_part_of_its_size(max_size: int, cut: int) -> None:
+    """RFC 6455 section 5.4: control frames may stand within a message."""
+    pongs = []
+    message = b"x" * max_size
+    ping = make_frame(PING, b"y" * 125)
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept(make_frame(BINARY, message, fin=False) + ping[:cut])
+        await asyncio.sleep(0.02)
+        await peer.send(ping[cut:] + make_frame(CONTINUATION, b"") + CLOSE_FRAME)
+        pongs.append((await peer.frame()).payload)
+
+    events = await events_of(fault_server(fault), max_size=max_size, compression=None)
+    assert events == [("open",), ("message", message), CLOSED]
+    assert pongs == [b"y" * 125]
+
+
+# Messages as RFC 7692 allows them: what is sent, in these fragments, and what it is.
+HELLO_AND_LAST = b"\xf3\x48\xcd\xc9\xc9\x07\x00"
+LAST_BLOCKS: dict[str, tuple[list[bytes], bytes]] = {
+    "one": ([HELLO_AND_LAST + b"\0"], b"Hello"),  # section 7.2.3.4
+    "one_without_an_empty_block": ([HELLO_AND_LAST], b"Hello"),
+    "one_that_is_empty": ([b"\3\0\0"], b""),
+    "two": ([HELLO_AND_LAST * 2 + b"\0"], 2 * b"Hello"),
+    "one_then_another_block": ([HELLO_AND_LAST + b"\xf2\x48\xcd\xc9\xc9\x07\x00"], 2 * b"Hello"),
+    "more_than_are_short": ([HELLO_AND_LAST * 400 + b"\0"], 400 * b"Hello"),
+    "in_the_first_fragment": ([HELLO_AND_LAST + b"\xf2\x48\xcd", b"\xc9\xc9\x07\x00"], 2 * b"Hello"),
+    "before_each_fragment": ([HELLO_AND_LAST, HELLO_AND_LAST, b"\0"], 2 * b"Hello"),
+    "before_half_a_block": ([HELLO_AND_LAST + b"\0", b"\5\0\xfa\xffHello" + b"\0"], 2 * b"Hello"),
+}
+
+
+@pytest.mark.parametrize("parameter", ["", "; server_no_context_takeover"], ids=["one_stream", "each_anew"])
+@pytest.mark.parametrize("name", LAST_BLOCKS)
+async def test_blocks_that_say_they_are_the_last_are_all_inflated(name: str, parameter: str) -> None:
+    """RFC 7692 section 7.2.1: a message may have any number of them; and messages follow."""
+    fragments, message = LAST_BLOCKS[name]
+    frames = b""
+    for number, fragment in enumerate(fragments):
+        opcode, rsv = (CONTINUATION, 0) if number else (BINARY, RSV1)
+        frames += make_frame(opcode, fragment, rsv=rsv, fin=number == len(fragments) - 1)
+    server = fault_server(opened(2 * frames + CLOSE_FRAME, extensions="permessage-deflate" + parameter))
+    assert await events_of(server) == [("open",), ("message", message), ("message", message), CLOSED]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (HELLO_AND_LAST + zlib.compress(bytes(10_000), wbits=-15) + b"\0", 1009),
+        (b"\3\0" * 2000, 1002),
+        (HELLO_AND_LAST + b"\xff" * 9, 1002),
+    ],
+    ids=["too_large", "too_many", "garbage"],
+)
+@pytest.mark.parametrize("padding", [b"", b"\0\0\0\xff\xff" * 500], ids=["short", "long"])
+async def test_what_stands_behind_a_last_block_may_break_rules(data: bytes, code: int, padding: bytes) -> None:
+    told = []
+
+    async def fault(peer: Peer) -> None:
+        frame = make_frame(BINARY, padding + data, rsv=RSV1)
+        await peer.accept(frame, extensions="permessage-deflate")
+        told.append(await peer.close_code())
+
+    assert await events_of(fault_server(fault), max_size=10_000) == [("open",), *LOST]
+    assert told == [code]
 
 
 # Times; test_faults.py has what they limit

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig, ProtocolError
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, PerMessageDeflate
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from websockets.streams import StreamReader
@@ -25,6 +25,7 @@ from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
 from unisocket.adapters import Sink, _websockets
+from unisocket.adapters._deflate import DeflateFactory
 from unisocket.adapters._websockets import Buffers, Connection, CPythonTransport
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import (
@@ -62,7 +63,7 @@ class Piece:
     cuts: tuple[int, ...] = ()  # where its fragments end
     between: bytes = b""  # control frames between its fragments
     deflated: bool = False
-    final: bool = False  # with a block that says it is the last
+    final: int = 0  # of so many blocks that each say they are the last
 
 
 class Deflater:
@@ -76,12 +77,18 @@ class Deflater:
     def _new() -> Any:
         return zlib.compressobj(wbits=-zlib.MAX_WBITS)
 
-    def deflate(self, payload: bytes, *, final: bool) -> bytes:
-        data: bytes = self._compressor.compress(payload)
-        data += self._compressor.flush(zlib.Z_FINISH) + b"\0" if final else self._compressor.flush(zlib.Z_SYNC_FLUSH)
-        if final or not self._takeover:
+    def deflate(self, payload: bytes, *, final: int) -> bytes:
+        data: bytes = b""
+        for number in range(final):
+            part = payload[number * len(payload) // final : (number + 1) * len(payload) // final]
+            data += self._compressor.compress(part) + self._compressor.flush(zlib.Z_FINISH)
             self._compressor = self._new()
-        return data if final else data[:-4]
+        if final:
+            return data + b"\0"
+        data += self._compressor.compress(payload) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+        if not self._takeover:
+            self._compressor = self._new()
+        return data[:-4]
 
 
 def to_bytes(pieces: list[Piece], deflater: Deflater | None) -> Iterator[bytes]:
@@ -148,8 +155,9 @@ last_blocks = st.builds(
     Piece,
     opcode=st.sampled_from([TEXT, BINARY]),
     payload=texts,
+    cuts=st.one_of(st.just(()), st.just(()), st.lists(st.integers(0, 2**17), max_size=3).map(tuple)),
     deflated=st.just(True),
-    final=st.just(True),
+    final=st.sampled_from([1, 1, 2, 5]),
 )
 valid = st.one_of(whole, whole, fragmented, controls)
 invalid = st.one_of(
@@ -203,8 +211,6 @@ def streams(draw: st.DrawFn, pieces: st.SearchStrategy[Piece], *, limited: bool 
     takeover = "takeover" not in extensions
     deflater = Deflater(takeover=takeover) if extensions else None
     drawn = draw(st.lists(pieces, min_size=1, max_size=8))
-    if not takeover:  # there each message begins anew in any case
-        drawn = [piece for piece in drawn if not piece.final]
     frames = [*to_bytes(drawn, deflater), END]
     data = b"".join(frames)
     step = draw(st.sampled_from([0, 0, 0, -1, 1, 3]), label="step")
@@ -227,12 +233,14 @@ class StrictReader(StreamReader):
     """Reads frames as we do, where that is stricter than `websockets`.
 
     A length takes the fewest bytes that there are, and has no first bit (RFC 6455 section 5.2). What the
-    header alone shows to be wrong is not waited for; nor is what no memory can hold.
+    header alone shows to be wrong is not waited for; nor is what no memory can hold. The size of a message
+    is no concern of the control frames within it (section 5.4).
     """
 
-    def __init__(self, allowed_rsv: int) -> None:
+    def __init__(self, allowed_rsv: int, room: Callable[[], float]) -> None:
         super().__init__()
         self._allowed_rsv = allowed_rsv
+        self._room = room
         self._header: bytearray | None = None
         self._measured = False
 
@@ -254,6 +262,8 @@ class StrictReader(StreamReader):
 
     def _check(self, header: bytearray, size: int) -> None:
         first = header[0]
+        if size > self._room() and (not first & 8 or size > 125):
+            raise PayloadTooBig(None, size)
         if first & 8 and (size > 125 or first < 0x80 or first & 0x70):
             raise ProtocolError("not a control frame")
         if first & 0x70 & ~self._allowed_rsv:
@@ -263,13 +273,29 @@ class StrictReader(StreamReader):
 
 
 class LastingDeflate(PerMessageDeflate):
-    """Goes on after a block that says it is the last (RFC 7692 section 7.2.3.5), where `websockets` loses the rest."""
+    """Goes on after a block that says it is the last (RFC 7692 section 7.2.1), where `websockets` loses the rest."""
+
+    def __init__(self, room: Callable[[], float], *, each_anew: bool) -> None:
+        super().__init__(False, False, 15, 15, {"memLevel": 5})
+        self._room = room
+        self._each_anew = each_anew
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        frame = super().decode(frame, max_size=max_size)
-        decoder = getattr(self, "decoder", None)
-        if decoder is not None and decoder.eof:
-            self.decoder = zlib.decompressobj(wbits=-self.remote_max_window_bits)
+        room = self._room()
+        if self._each_anew and frame.rsv1:
+            self.decoder = zlib.decompressobj(wbits=-15)
+        frame = super().decode(frame, max_size=None if room == float("inf") else int(room))
+        while self.decoder.eof and frame.opcode < CLOSE:
+            rest = self.decoder.unused_data
+            self.decoder = zlib.decompressobj(wbits=-15, zdict=bytes(frame.data)[-(2**15) :])
+            if frame.fin and rest == b"\x00\x00\x00\xff\xff":
+                break
+            try:
+                frame.data = bytes(frame.data) + self.decoder.decompress(rest)
+            except zlib.error as error:
+                raise ProtocolError("decompression failed") from error
+            if len(frame.data) > room:
+                raise PayloadTooBig(None, 0)
         return frame
 
 
@@ -277,11 +303,14 @@ class Reference(Protocol):
     """`websockets`, and what its connection makes of frames; but for the rules where we differ."""
 
     def __init__(self, stream: Stream, on_message: "Callable[[Reference], None]") -> None:
-        super().__init__(Side.CLIENT, max_size=stream.max_size)
+        super().__init__(Side.CLIENT, max_size=None)
+
+        def room() -> float:
+            return float("inf") if stream.max_size is None else stream.max_size - (self.current_size or 0)
+
         if stream.compression:
-            takeover = "takeover" in stream.extensions
-            self.extensions = [LastingDeflate(takeover, False, 15, 15, {"memLevel": 5})]
-        self.reader = StrictReader(0x40 if stream.compression else 0)
+            self.extensions = [LastingDeflate(room, each_anew="takeover" in stream.extensions)]
+        self.reader = StrictReader(0x40 if stream.compression else 0, room)
         self.parser = self.parse()
         next(self.parser)
         self.messages: list[Event] = []
@@ -448,7 +477,7 @@ class Subject:
         self.owner = Owner(CPythonAdapter(ping_interval=None), URL, [], sink, loop)  # type: ignore[arg-type]
         protocol = ClientProtocol(
             parse_uri(URL),
-            extensions=[ClientPerMessageDeflateFactory(compress_settings={"memLevel": 5})],
+            extensions=[DeflateFactory()],
             max_size=stream.max_size,
         )
         self.connection = self.owner.raw = Connection(self.owner, protocol, ping_interval=None)

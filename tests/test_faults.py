@@ -146,12 +146,19 @@ REFUSALS: dict[str, Fault] = {
     "RST_at_once": rst,
     "RST_instead_of_an_answer": reply(b"", rst),
     "RST_in_the_middle_of_the_answer": reply(SWITCHING + b"Upgr", rst),
+    "garbage": reply(b"\x00garbage\xff\r\n\r\n" * 100),
     "garbage_then_FIN": reply(b"\x00garbage\xff\r\n\r\n" * 100, fin),
-    "4_MB_of_one_header": reply(SWITCHING + b"X-Long: " + b"x" * 4_000_000, fin),
-    "4_MB_of_headers": reply(SWITCHING + b"X-Many: x\r\n" * 400_000, fin),
+    "garbage_and_no_reading": reply(b"\x00garbage\xff\r\n" * 100, stalled),
+    "4_MB_of_one_header": reply(SWITCHING + b"X-Long: " + b"x" * 4_000_000),
+    "4_MB_of_headers": reply(SWITCHING + b"X-Many: x\r\n" * 400_000),
+    "4_MB_of_headers_and_no_reading": reply(SWITCHING + b"X-Many: x\r\n" * 400_000, stalled),
     **{f"HTTP_{status}": reply(make_response(status, [], "no")) for status in (200, 401, 403, 404, 426, 500, 503)},
+    "HTTP_200_without_a_length": reply(make_head("200 OK", [])),
+    "HTTP_200_with_half_a_body": reply(make_head("200 OK", [("Content-Length", "1000")]) + b"x" * 500),
+    "HTTP_200_with_half_a_chunk": reply(make_head("200 OK", [("Transfer-Encoding", "chunked")]) + b"ff\r\nhalf"),
+    "HTTP_403_whose_body_trickles": reply(make_head("403 Forbidden", []), trickle(b"sorry" * 1000, 0.01)),
     "HTTP_302": reply(make_response(302, [("Location", "/other")], "")),
-    "HTTP_1.0": reply(UPGRADE.replace(b"1.1", b"1.0", 1), fin),
+    "HTTP_1.0": reply(UPGRADE.replace(b"1.1", b"1.0", 1)),
     "HTTP_101_and_no_more": reply(SWITCHING + b"\r\n"),
     "no_Accept": reply(UPGRADE),
     "wrong_Accept": opened(b"", accept="dGhlIHNhbXBsZSBub25jZQ=="),
@@ -164,6 +171,16 @@ REFUSALS: dict[str, Fault] = {
 @each(REFUSALS)
 async def test_refused_opening_fires_error_then_close_1006_at_once(fault: Fault) -> None:
     await check(fault_server(fault), LOST, AT_ONCE, open_timeout=LONG)
+
+
+@each_of("", "Content-Length: 1000\r\n", "Transfer-Encoding: chunked\r\n")
+async def test_status_of_a_refusal_is_told_though_its_body_does_not_come(fault: str) -> None:
+    messages: list[str] = []
+    head = b"HTTP/1.1 403 Forbidden\r\n%b\r\n" % fault.encode()
+    async with all_ends(), fault_server(reply(head)) as url:
+        websocket = WebSocket(url, onerror=lambda event: messages.append(event.message))
+        await Recorder(websocket).closed(LONG)
+    assert messages == ["HTTP 403"]
 
 
 @each({"none": {}, "another": {"protocol": "c"}, "one_in_other_case": {"protocol": "A"}, "two": {"protocol": "a, b"}})
@@ -216,10 +233,6 @@ DELAYS: dict[str, Fault] = {
     "no_answer": deaf,
     "half_an_answer": reply(SWITCHING),
     "answer_that_trickles": trickle(UPGRADE, 0.01),
-    "garbage_and_no_reading": reply(b"\x00garbage\xff\r\n" * 100, stalled),
-    "4_MB_of_headers_and_no_reading": reply(SWITCHING + b"X-Many: x\r\n" * 400_000, stalled),
-    "body_that_does_not_come": reply(make_head("403 Forbidden", [("Content-Length", "1000")])),
-    "body_without_end": reply(make_head("403 Forbidden", [])),
     "no_reading": stalled,
 }
 
