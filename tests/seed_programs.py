@@ -45,11 +45,18 @@ class Seed(NamedTuple):
 
     def source(self, address: str, library: str) -> str:
         """Return its text, for a server at an address, and over the library itself or "unisocket"."""
-        text = (FOLDER / f"{self.name}.py").read_text()
+        text = source_of(self.name, address)
         if library == "unisocket":
             for theirs, ours in IMPORTS.items():
                 text = text.replace("\n" + theirs, "\n" + ours)
-        return re.sub(r"//(localhost|127\.0\.0\.1):\d+", "//" + address, text)
+        return text
+
+
+def source_of(name: str, address: str) -> str:
+    """Return the text of a program, for a server at an address."""
+    text = (FOLDER / f"{name}.py").read_text()
+    text = re.sub(r"//(localhost|127\.0\.0\.1):\d+", "//" + address, text)
+    return re.sub(r"wss?://(echo\.websocket\.org|example\.com)", "ws://" + address, text)
 
 
 def echo(websocket: ServerConnection) -> None:
@@ -84,6 +91,34 @@ def talk(websocket: ServerConnection) -> None:
     for _ in range(2):
         websocket.send(f"you said {websocket.recv(decode=True)}")
 
+
+def answer_once(websocket: ServerConnection) -> None:
+    websocket.send(f"you said {websocket.recv(decode=True)}")
+
+
+def send_both(websocket: ServerConnection) -> None:
+    websocket.send("hello")
+    websocket.send(b"\x00\xff")
+
+
+def tell_protocol(websocket: ServerConnection) -> None:
+    websocket.send(f"no {websocket.subprotocol}")
+
+
+# Of `pyscript.websocket`: a program ends when it has printed this.
+PYSCRIPT_SEEDS = (
+    Seed("pyscript_first", answer_once, (), ("Connected!", "Received: you said Hello server", "Connection closed")),
+    Seed("pyscript_event", send_both, (), ("Text: hello", "Binary: 2 bytes")),
+    Seed("pyscript_text", echo, (), ("Got: Hello!",)),
+    Seed("pyscript_binary", echo, (), ("Binary: 3 bytes",)),
+    Seed("pyscript_constructor", tell_protocol, (), ("Connected", "no None")),
+    Seed(
+        "pyscript_send_and_close",
+        echo,
+        (),
+        ("Hello server!", "[1, 2, 3, 4]", "[5, 6, 7, 8]", "1005", "1000 Task completed"),
+    ),
+)
 
 SEEDS = (
     Seed("websockets_first", echo, (), ()),

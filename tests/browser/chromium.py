@@ -3,11 +3,17 @@
 import os
 import re
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 from browser.runtimes import MissingError
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import alert_is_present
+from selenium.webdriver.support.wait import WebDriverWait
 
 # Debian's name and the others' on the PATH, then where macOS and Windows have it.
 PROGRAMS = (
@@ -32,6 +38,9 @@ FLAGS = (
     "--log-level=0",
     "--no-first-run",
 )
+
+# Seconds that a page may take for what a test waits for; none should take ten.
+PATIENCE = 60.0
 
 # What begins an entry of the log, and ends the one before.
 _ENTRY = re.compile(r"^\[[^\]\n]*?(\w+:CONSOLE)?(?::\d+)?\] ", re.MULTILINE)
@@ -88,6 +97,37 @@ class Chromium:
         """Return the text of an element of the page, by its id; "" as long as there is none."""
         script = "return document.getElementById(arguments[0])?.textContent ?? ''"
         return str(self._driver.execute_script(script, element))
+
+    def run(self, script: str) -> Any:
+        """Run JavaScript in the page, and give what it returns."""
+        return self._driver.execute_script(script)
+
+    def wait(self, script: str, expected: Any) -> None:
+        """Wait until JavaScript returns a value.
+
+        Raises:
+            AssertionError: It has not after `PATIENCE`.
+        """
+        until = time.monotonic() + PATIENCE
+        while (value := self.run(script)) != expected:
+            if time.monotonic() > until:
+                raise AssertionError(f"{script} is {value!r}, not {expected!r}\n{self.console()}".rstrip())
+            time.sleep(0.02)
+
+    def click(self, selector: str) -> None:
+        """Click on an element, as a user does."""
+        self._driver.find_element(By.CSS_SELECTOR, selector).click()
+
+    def type(self, selector: str, text: str) -> None:
+        """Type into an element; a line feed is the key Enter."""
+        self._driver.find_element(By.CSS_SELECTOR, selector).send_keys(text.replace("\n", Keys.ENTER))
+
+    def alert(self) -> str:
+        """Wait for an alert of the page; accept it, and return its text."""
+        alert = WebDriverWait(self._driver, PATIENCE).until(alert_is_present())
+        text = str(alert.text)
+        alert.accept()
+        return text
 
     def console(self) -> str:
         """Return what has been written to the console since the last call.
