@@ -451,6 +451,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def process_event(self, event: Event) -> None:
         if self.response is None:
+            if self.response_rcvd.done():
+                return  # the end of a refusal, whose head has said all
             super().process_event(event)
             if self.protocol.handshake_exc is None and isinstance(event, Response):
                 self._establish()

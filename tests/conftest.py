@@ -17,7 +17,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an async test in a loop of its own, and see that it leaves no task behind."""
+    """Run an async test in a loop of its own, and see that it leaves no task behind.
+
+    A module may say what makes the loop: `loop_factory`.
+    """
     if not inspect.iscoroutinefunction(pyfuncitem.function):
         return None
     test = pyfuncitem.function(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
@@ -29,7 +32,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, f"tasks were left behind: {left}"
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=getattr(pyfuncitem.module, "loop_factory", None)) as runner:
+        runner.run(main())
     return True
 
 

@@ -1,6 +1,7 @@
 """Servers of the test's own loop that do one thing wrong each, on raw TCP."""
 
 import asyncio
+import functools
 import gc
 import os
 import socket
@@ -12,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import pytest
+import uvloop
 
 from unisocket.testing._wire import (
     CLOSE,
@@ -38,6 +40,7 @@ __all__ = (
     "no_complaints",
     "opened",
     "reply",
+    "resolve_with",
     "rst",
     "says",
     "stalled",
@@ -266,6 +269,16 @@ def blackhole(host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
             filler.setblocking(False)
             filler.connect_ex(server.getsockname())
         yield "{}:{}".format(*server.getsockname())
+
+
+def resolve_with(patch: pytest.MonkeyPatch, resolve: Callable[..., Any]) -> None:
+    """Have names resolved by a function that takes the arguments of `socket.getaddrinfo()`, by uvloop's loops, too."""
+
+    async def getaddrinfo(loop: asyncio.AbstractEventLoop, *arguments: Any, **options: Any) -> Any:
+        return await loop.run_in_executor(None, functools.partial(resolve, *arguments, **options))
+
+    patch.setattr(socket, "getaddrinfo", resolve)
+    patch.setattr(uvloop.Loop, "getaddrinfo", getaddrinfo)
 
 
 # Leaks

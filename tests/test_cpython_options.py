@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from certificates import Authority
-from fault_server import Peer, all_ends, blackhole, fault_server, no_complaints, opened
+from fault_server import Peer, all_ends, blackhole, fault_server, no_complaints, opened, resolve_with
 from proxies import connect_proxy, socks_proxy
 
 from unisocket import WebSocket
@@ -231,7 +231,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     def fail(*arguments: Any, **options: Any) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    resolve_with(monkeypatch, fail)
     return monkeypatch
 
 
@@ -468,13 +468,15 @@ async def test_local_address_is_where_the_connection_to_a_proxy_comes_from() -> 
 
 @pytest.fixture
 def two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name has two addresses, of which the first drops what comes."""
+    """Each name has two addresses, of which the first drops what comes."""
     resolve = socket.getaddrinfo
 
     def both(host: str, *arguments: Any, **options: Any) -> list[Any]:
+        if host[0].isdigit():
+            return resolve(host, *arguments, **options)
         return [*resolve("127.0.0.2", *arguments, **options), *resolve("127.0.0.1", *arguments, **options)]
 
-    monkeypatch.setattr(socket, "getaddrinfo", both)
+    resolve_with(monkeypatch, both)
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ from fault_server import (
     no_complaints,
     opened,
     reply,
+    resolve_with,
     rst,
     says,
     stalled,
@@ -154,6 +155,7 @@ REFUSALS: dict[str, Fault] = {
     "4_MB_of_headers_and_no_reading": reply(SWITCHING + b"X-Many: x\r\n" * 400_000, stalled),
     **{f"HTTP_{status}": reply(make_response(status, [], "no")) for status in (200, 401, 403, 404, 426, 500, 503)},
     "HTTP_200_without_a_length": reply(make_head("200 OK", [])),
+    "HTTP_200_without_a_length_then_FIN": reply(make_head("200 OK", []) + b"no", fin),
     "HTTP_200_with_half_a_body": reply(make_head("200 OK", [("Content-Length", "1000")]) + b"x" * 500),
     "HTTP_200_with_half_a_chunk": reply(make_head("200 OK", [("Transfer-Encoding", "chunked")]) + b"ff\r\nhalf"),
     "HTTP_403_whose_body_trickles": reply(make_head("403 Forbidden", []), trickle(b"sorry" * 1000, 0.01)),
@@ -200,7 +202,7 @@ async def test_name_that_cannot_be_resolved_fires_error_then_close_1006(
     def fail(*arguments: Any, **options: Any) -> None:
         raise fault
 
-    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    resolve_with(monkeypatch, fail)
     await check(nullcontext("ws://nowhere.invalid/"), LOST, AT_ONCE, proxy=None)
 
 
@@ -255,7 +257,7 @@ async def test_resolver_that_hangs_ends_with_open_timeout(monkeypatch: pytest.Mo
         over.wait(LONG)
         return []
 
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    resolve_with(monkeypatch, hang)
     try:
         await check_slow_opening(nullcontext("ws://nowhere.invalid/"), proxy=None)
     finally:
