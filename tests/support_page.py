@@ -4,16 +4,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from allowances import allowed_to
+from browser.contexts import engine_of
+
 from unisocket.testing.conformance import Case
 
 HEAD = """\
 # Support matrix
 
-What each runtime was seen to do, in Chromium and on CPython. This page is made by the tests: they fail
-where it is not what they measured, and `nox -s conformance -- --write` writes it anew.
+What each runtime was seen to do: on CPython, in pages of Chromium and their workers, and in Node. This page
+is made by the tests: they fail where it is not what they measured, and `nox -s conformance -- --write`
+writes it anew. Where no worker is named it is a page, and those of Pyodide and MicroPython have the
+Content-Security-Policy `script-src 'self' 'wasm-unsafe-eval'`, which forbids `eval` and inline scripts.
 
-Each line is a case of the conformance suite, in `unisocket/testing/conformance/`. A capability stands where
-the runtime's adapter declares that it lacks it, and the case was not run there.
+"""
+CAPABILITIES = """
+## Capabilities
+
+What the adapters declare to have. A case that needs what an adapter lacks is not for its runtime.
+
+"""
+ALLOWED = """
+## What the engines break
+
+These rules are broken beneath the library, which cannot keep them in the engine's stead. A case that passes
+again fails the tests until it is taken off this list.
+
+"""
+CASES = """
+## Cases
+
+Each line is a case of the conformance suite, in `unisocket/testing/conformance/`. `everywhere` means in each
+runtime of the first table; else stands what it takes, and where it fails all the same.
 """
 
 
@@ -24,35 +46,38 @@ def support_page(cases: Sequence[Case], results: Mapping[str, Mapping[str, Mappi
         cases: All cases.
         results: For each runtime and the name of each case its "status" and "message".
     """
-    runtimes = list(results)
-    lines = [HEAD, *_table(["", *runtimes])]
-    for status, title in (("pass", "cases passed"), ("skip", "cases not for it"), ("fail", "cases failed")):
-        counts = [sum(result["status"] == status for result in results[name].values()) for name in runtimes]
-        lines.append(_row([title, *map(str, counts)]))
-    lines += ["", "## Capabilities", "", *_table(["the adapter declares", *runtimes])]
-    lacking = {name: ", ".join(map(_lacking, results[name].values())).split(", ") for name in runtimes}
-    for capability in sorted({need for case in cases for need in case.needs}):
-        lines.append(_row([capability, *("no" if capability in lacking[name] else "yes" for name in runtimes)]))
+    text = HEAD + table(
+        ["runtime", "cases passed", "not for it", "broken by the engine"],
+        (
+            [name, *(str(sum(each["status"] == status for each in of.values())) for status in ("pass", "skip", "fail"))]
+            for name, of in results.items()
+        ),
+    )
+    needs = sorted({need for case in cases for need in case.needs})
+    lacking = {name: ", ".join(map(_lacking, of.values())).split(", ") for name, of in results.items()}
+    text += CAPABILITIES + table(
+        ["runtime", *needs], ([name, *("no" if need in lacking[name] else "yes" for need in needs)] for name in results)
+    )
+    text += ALLOWED + allowed_to(set(map(engine_of, results))) + CASES
     for module, group in groupby(cases, key=lambda case: case.function.__module__):
-        lines += ["", f"## {module.rpartition('.')[2].replace('_', ' ').strip().capitalize()}", ""]
-        lines += _table(["case", "rule", *runtimes])
-        for case in group:
-            name = f"`{case.name.removeprefix('test_')}`"
-            lines.append(_row([name, case.rule, *(_cell(results[runtime][case.name]) for runtime in runtimes)]))
-    return "\n".join(lines) + "\n"
+        text += f"\n### {module.rpartition('.')[2].replace('_', ' ').strip().capitalize()}\n\n" + table(
+            ["case", "rule", "runs"],
+            ([f"`{case.name.removeprefix('test_')}`", case.rule, _where(case, results)] for case in group),
+        )
+    return text
 
 
-def _table(titles: Sequence[str]) -> list[str]:
-    return [_row(titles), _row(["---"] * len(titles))]
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of Markdown."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n" for cells in lines)
 
 
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _where(case: Case, results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    where = "with " + ", ".join(case.needs) if case.needs else "everywhere"
+    failed = [name for name, of in results.items() if of[case.name]["status"] == "fail"]
+    return where + (f", but fails in {', '.join(failed)}" if failed else "")
 
 
 def _lacking(result: Mapping[str, Any]) -> str:
     return str(result["message"]) if result["status"] == "skip" else ""
-
-
-def _cell(result: Mapping[str, Any]) -> str:
-    return {"pass": "yes", "skip": f"no: {_lacking(result)}", "fail": "FAILS"}[result["status"]]

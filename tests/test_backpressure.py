@@ -383,7 +383,12 @@ async def main(report, arguments):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "cpython" else pytest.mark.browser) for name in CONTEXTS]
+    "name",
+    [
+        pytest.param(name, marks=() if name == "cpython" else pytest.mark.browser)
+        for name in CONTEXTS
+        if not name.endswith("-worker")
+    ],
 )
 def test_send_waits_on_bufferedAmount_everywhere(name: str, base_url: str, request: pytest.FixtureRequest) -> None:
     folder = Path() if name == "cpython" else request.getfixturevalue("served_folder")

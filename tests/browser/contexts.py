@@ -1,4 +1,4 @@
-"""The six places where the tests run a program: CPython, and five pages in Chromium.
+"""The places where the tests run a program: CPython, Node, a browser's pages and their workers.
 
     folder = prepare(wheel, tmp_path)
     with open_context("micropython", folder) as context:
@@ -21,26 +21,44 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import IO, Any, Self
-from urllib.parse import parse_qs
 
 from browser.chromium import Chromium, installed
-from browser.runtimes import serve_folder
+from browser.runtimes import node, serve_folder
 from browser.server import PageServer
 
 PAGES = Path(__file__).parent / "pages"
 
-# The page of each runtime, and its query.
-_PAGE_OF = {
-    "brython": ("brython.html", ""),
-    "pyodide": ("pyodide.html", ""),
-    "micropython": ("micropython.html", ""),
-    "pyscript-py": ("pyscript.html", "&type=py"),
-    "pyscript-mpy": ("pyscript.html", "&type=mpy"),
-}
-CONTEXTS = ("cpython", *_PAGE_OF)
+# What a page may do without: scripts that stand in it, and JavaScript made of text.
+_NO_EVAL = {"Content-Security-Policy": "script-src 'self' 'wasm-unsafe-eval'"}
+# What gives a page shared memory, and PyScript's workers the page's window.
+_ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
-# Open to the tests that name it; the conformance suite does not run there yet.
-_PAGE_OF["pyodide-worker"] = ("pyodide-worker.html", "")
+# The page of each runtime, and the headers of all that is served to it.
+_PAGE_OF: dict[str, tuple[str, dict[str, str]]] = {
+    "brython": ("brython.html?", {}),
+    "brython-worker": ("brython.html?worker", {}),
+    "pyodide": ("page.html?pyodide", _NO_EVAL),
+    "pyodide-worker": ("page.html?pyodide&worker", _NO_EVAL),
+    "micropython": ("page.html?micropython", _NO_EVAL),
+    "micropython-worker": ("page.html?micropython&worker", _NO_EVAL),
+    "pyscript-py": ("pyscript.html?type=py", {}),
+    "pyscript-mpy": ("pyscript.html?type=mpy", {}),
+    "pyscript-py-worker": ("pyscript.html?type=py&worker", {}),
+    "pyscript-mpy-worker": ("pyscript.html?type=mpy&worker", {}),
+    "pyscript-py-isolated": ("pyscript.html?type=py&worker", _ISOLATED),
+    "pyscript-mpy-isolated": ("pyscript.html?type=mpy&worker", _ISOLATED),
+}
+
+# Take too long for every run: nox session `engines` has them.
+FURTHER_CONTEXTS = ("pyscript-py-worker", "pyscript-mpy-worker", "pyscript-py-isolated", "pyscript-mpy-isolated")
+
+# Where everything runs that runs everywhere.
+CONTEXTS = (
+    "cpython",
+    *(name for name in _PAGE_OF if name not in FURTHER_CONTEXTS),
+    "pyodide-node",
+    "micropython-node",
+)
 
 # Seconds from the call to the program's first line. On a busy machine Pyodide takes its time.
 START_TIMEOUT = 120.0
@@ -70,9 +88,24 @@ def prepare(wheel: Path, folder: Path) -> Path:
     return folder
 
 
+def engine_of(name: str) -> str:
+    """Return whose WebSocket a context has: the engine's name in `allowances.py`."""
+    return {"cpython": "cpython", "node": "node"}.get(name.rpartition("-")[2], "chromium")
+
+
 def open_context(name: str, folder: Path) -> "Context":
-    """Return one of `CONTEXTS`, or "pyodide-worker", to be used as a context manager."""
-    return ProcessContext() if name == "cpython" else PageContext(name, folder)
+    """Return one of `CONTEXTS` or `FURTHER_CONTEXTS`, to be used as a context manager.
+
+    Raises:
+        MissingError: There is no Node that has what Pyodide needs.
+    """
+    runtime, _, place = name.partition("-")
+    if name == "cpython":
+        # -P: the wheel is tested, not what lies in the working directory.
+        return ProcessContext([sys.executable, "-P", str(PAGES / "cpython.py")])
+    if place == "node":
+        return ProcessContext([node(), "node.mjs", runtime], folder)
+    return PageContext(name, folder)
 
 
 class Context:
@@ -139,9 +172,9 @@ class PageContext(Context):
 
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__()
-        self._page, self._query = _PAGE_OF[name]
+        self._page, headers = _PAGE_OF[name]
         self._wheel = next(folder.glob("*.whl")).name
-        self._server = PageServer(folder, self._hear)
+        self._server = PageServer(folder, self._hear, headers)
         self._browser: Chromium | None = None
         self._runs = 0
 
@@ -150,15 +183,15 @@ class PageContext(Context):
 
     def _begin(self, job: dict[str, str]) -> None:
         self._runs += 1
-        self._server.job = {**job, "wheel": self._wheel}
+        self._server.job = {**job, "wheel": self._server.url + self._wheel, "run": self._runs}
         if self._browser is None:
             self._profile = TemporaryDirectory(prefix="unisocket-", ignore_cleanup_errors=True)
             self._browser = Chromium(Path(self._profile.name))
-        self._browser.show(f"{self._server.url}{self._page}?run={self._runs}{self._query}")
+        self._browser.show(self._server.url + self._page)
 
-    def _hear(self, query: str, kind: str, text: str) -> None:
+    def _hear(self, run: int, kind: str, text: str) -> None:
         # A page that was left may still have something to say.
-        if parse_qs(query)["run"] == [str(self._runs)]:
+        if run == self._runs:
             self._inbox.put((kind, text))
 
     def _kill(self) -> None:
@@ -177,10 +210,17 @@ class PageContext(Context):
 
 
 class ProcessContext(Context):
-    """A process with the Python that runs the tests: what hangs in a thread cannot be stopped."""
+    """A process for each program: what hangs in a thread cannot be stopped.
 
-    def __init__(self) -> None:
+    Args:
+        command: Its program, which reads a job from stdin.
+        folder: The folder that `prepare()` filled, if the program needs it.
+    """
+
+    def __init__(self, command: list[str], folder: Path | None = None) -> None:
         super().__init__()
+        self._command = command
+        self._folder = folder
         self._process: subprocess.Popen[str] | None = None
         self._log: list[str] = []
 
@@ -191,10 +231,9 @@ class ProcessContext(Context):
 
     def _begin(self, job: dict[str, str]) -> None:
         self._kill()
-        # -P: the wheel is tested, not what lies in the working directory.
-        command = [sys.executable, "-P", str(PAGES / "cpython.py")]
+        pipe = subprocess.PIPE
         self._process = process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self._command, cwd=self._folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8"
         )
         assert process.stdin
         assert process.stdout

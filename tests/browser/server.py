@@ -3,28 +3,34 @@
 import json
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 
 class PageServer:
     """Serves a folder on a port of its own, as a context manager.
 
+    Args:
+        folder: Its files are served, and `harness.js` with the job before it.
+        on_word: Is called with what a page says: the number of its run, a kind ("begin", "report",
+            "end", and "gone" when the page is no more) and a text. Called in threads of the server.
+        headers: Of all answers.
+
     Attributes:
         url: Address of the folder, with a slash at the end.
-        job: What `GET job` answers, as JSON: what the page in the browser is to run.
-        on_word: Is called with what a page says: its query, a kind ("begin", "report", "end", and
-            "gone" when the page is no more) and a text. Called in threads of the server.
+        job: What the page in the browser is to run; with its number as "run".
     """
 
-    def __init__(self, folder: Path, on_word: Callable[[str, str, str], None]) -> None:
-        self.job: dict[str, str] = {}
+    def __init__(self, folder: Path, on_word: Callable[[int, str, str], None], headers: Mapping[str, str]) -> None:
+        self.job: dict[str, Any] = {}
+        self.folder = folder
         self.on_word = on_word
+        self.headers = headers
         self._http = _HttpServer(("127.0.0.1", 0), partial(_Handler, self, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self._http.server_port}/"
 
@@ -65,26 +71,32 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*arguments, **keywords)
 
     def do_GET(self) -> None:
-        target = urlsplit(self.path)
-        if target.path == "/job":
-            self._answer(json.dumps(self.page_server.job).encode(), "application/json")
-        elif target.path == "/alive":
+        server = self.page_server
+        if self.path == "/harness.js":
+            job = f"const job = {json.dumps({**server.job, 'url': server.url})};\n"
+            self._answer(job.encode() + (server.folder / "harness.js").read_bytes(), self.extensions_map[".js"])
+        elif self.path.startswith("/alive?"):
             # Not answered: the browser drops the connection when the page is left or has crashed.
             self.close_connection = True
             self.rfile.read(1)
-            self.page_server.on_word(target.query, "gone", "the page is no more")
+            self._hear("the page is no more", "gone")
         else:
             super().do_GET()
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        target = urlsplit(self.path)
-        self.page_server.on_word(target.query, target.path.removeprefix("/"), body.decode())
+        self._hear(self.rfile.read(int(self.headers["Content-Length"])).decode())
         self._answer(b"", "text/plain")
+
+    def _hear(self, text: str, kind: str = "") -> None:
+        target = urlsplit(self.path)
+        run = int(parse_qs(target.query)["run"][0])
+        self.page_server.on_word(run, kind or target.path.removeprefix("/"), text)
 
     def end_headers(self) -> None:
         # Ask each time, and take a 304 for what has not changed.
         self.send_header("Cache-Control", "no-cache")
+        for name, value in self.page_server.headers.items():
+            self.send_header(name, value)
         super().end_headers()
 
     def log_message(self, *arguments: Any) -> None:

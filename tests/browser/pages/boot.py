@@ -1,13 +1,14 @@
-"""Runs the job of a page: the same text in every runtime."""
+"""Runs the job of a page, a worker or a process: the same text in every runtime."""
 
 import io
 import json
 import sys
 
 if sys.implementation.name == "Brython":
-    from browser import aio, window
+    from browser import aio
+    from browser import self as scope
 
-    harness = window.harness
+    harness = scope.harness
     start = aio.run
 else:
     import asyncio

@@ -1,30 +1,29 @@
-// What a page's Python needs of the tests: its job, and a way out for what it has to say.
+// What Python needs of the tests, in a page or in a worker: its job, and a way out for what it has to say.
+// The server puts `const job = {...}` before this. The address of a worker may be a blob's: all URLs are whole.
 // Requests are synchronous: what was said has arrived, whatever becomes of the page afterwards.
-function request(method, path, body) {
-  const xhr = new XMLHttpRequest();
-  xhr.open(method, path, false);
-  xhr.send(body);
-  return xhr.responseText;
+function urlFor(kind) {
+  return `${job.url}${kind}?run=${job.run}`;
 }
 
 // An exception must not reach MicroPython, which cannot catch it.
 function say(kind, text) {
   try {
-    request("POST", kind + location.search, text);
+    const xhr = new XMLHttpRequest();
+    xhr.open("POST", urlFor(kind), false);
+    xhr.send(text);
   } catch (error) {
     console.error(error);
   }
 }
 
 // Is never answered: the server sees by its end that the page has crashed.
-fetch(`alive${location.search}`).catch(() => {});
-
-const job = JSON.parse(request("GET", "job"));
+fetch(urlFor("alive")).catch(() => {});
 
 globalThis.harness = {
   source: job.source,
   arguments: job.arguments,
-  wheel: new URL(job.wheel, location.href).href,
+  url: job.url,
+  wheel: job.wheel,
   begun: false,
   begin() {
     this.begun = true;

@@ -1,4 +1,4 @@
-// What pyodide.html does, in a worker.
+// In a page or in a worker.
 import "./harness.js";
 import { loadPyodide } from "./pyodide/pyodide.mjs";
 

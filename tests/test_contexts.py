@@ -1,0 +1,58 @@
+"""The places where the tests run programs are what their names say."""
+
+from pathlib import Path
+
+import pytest
+from browser.contexts import open_context
+
+PROGRAM = """
+import json
+import sys
+
+if sys.implementation.name == "Brython":
+    from browser import self as scope
+    def array(*items): return list(items)
+elif sys.implementation.name == "micropython":
+    import js as scope
+    import jsffi
+    def array(*items): return jsffi.to_js(list(items))
+else:
+    import js as scope
+    from pyodide.ffi import to_js
+    def array(*items): return to_js(list(items))
+
+
+async def main(report, arguments):
+    # A promise: MicroPython cannot catch what JavaScript throws, but a rejection it can.
+    made = getattr(scope.Promise, "try")(scope.Reflect.construct, scope.Function, array("return 1"))
+    try:
+        await made
+        text_runs = True
+    except Exception as error:
+        assert "unsafe-eval" in str(error), error
+        text_runs = False
+    worker = hasattr(scope, "importScripts")
+    isolated = hasattr(scope, "crossOriginIsolated") and bool(scope.crossOriginIsolated)
+    report(json.dumps([worker, isolated, text_runs]))
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("runtime", "worker", "isolated", "text_runs"),
+    [
+        ("brython-worker", True, False, True),
+        ("pyodide", False, False, False),
+        ("pyodide-worker", True, False, False),
+        ("micropython", False, False, False),
+        ("micropython-worker", True, False, False),
+        ("pyscript-mpy-worker", True, False, True),
+        ("pyscript-mpy-isolated", True, True, True),
+        ("micropython-node", False, False, True),
+    ],
+)
+def test_context_is_what_its_name_says(
+    runtime: str, worker: bool, isolated: bool, text_runs: bool, served_folder: Path
+) -> None:
+    with open_context(runtime, served_folder) as context:
+        assert list(context.run(PROGRAM)) == [[worker, isolated, text_runs]]
