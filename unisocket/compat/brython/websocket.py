@@ -2,6 +2,7 @@
 
 from unisocket import _websocket
 from unisocket._runtime import supported
+from unisocket.compat._native import bytes_of_buffer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ __all__ = ("WebSocket", "supported")
 
 
 class WebSocket(_websocket.WebSocket):
-    """`unisocket.WebSocket`, with the two habits of Brython's.
+    """`unisocket.WebSocket`, with the habits of Brython's.
 
     `bind(event, function)` takes functions with and without an argument, and is a decorator without
     a function. Binary messages arrive as bytes.
@@ -19,6 +20,15 @@ class WebSocket(_websocket.WebSocket):
     Args:
         url, protocols, adapter, handlers: As for `unisocket.WebSocket`.
     """
+
+    def send(self, data: "Any") -> None:
+        """Send a message; see `unisocket.WebSocket.send`.
+
+        Args:
+            data: str, bytes-like, or a buffer of JavaScript.
+        """
+        taken = None if isinstance(data, (str, bytes, bytearray, memoryview)) else bytes_of_buffer(data)
+        super().send(data if taken is None else taken)
 
     def close(self, code: int | None = 1000, reason: str | None = "") -> None:
         """Start to close the connection; see `unisocket.WebSocket.close`.
