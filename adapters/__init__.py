@@ -87,14 +87,17 @@ class Transport:
 
     Attributes:
         raw: The runtime's own object, for what the contract does not cover.
-        polls: Whether the peer's close frame is seen only by `poll()`.
+        polls: Whether the peer's close frame is seen only by `poll()`. What is sent after it, and before
+            it is seen, is for the transport to drop, and for `buffered()` to count.
+        any_text: Whether `send_text()` makes a USVString of any str itself.
     """
 
     raw: "Any" = None
     polls = False
+    any_text = False
 
     def send_text(self, text: str) -> None:
-        """Send a text message; `text` is a USVString. Called only while the connection is open."""
+        """Send a text message; `text` is a USVString, or any str if `any_text`. Only while the connection is open."""
         raise NotImplementedError("a transport has send_text(text)")
 
     def send_binary(self, data: bytes) -> None:

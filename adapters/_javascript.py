@@ -30,9 +30,11 @@ class Bridge:
 
     Attributes:
         scope: The global object: a window, a worker's scope, or Node's.
+        any_text: Whether what becomes of lone surrogates on the way out can be left to JavaScript.
     """
 
     scope: "Any" = None
+    any_text = True
 
     def construct(self, constructor: "Any", *arguments: "Any") -> "Any":
         """`new constructor(...arguments)`."""
@@ -48,6 +50,11 @@ class Bridge:
     def call(self, target: "Any", name: str, *arguments: "Any") -> "Any":
         """`target.name(...arguments)`."""
         return getattr(target, name)(*arguments)
+
+    def text_sender(self, socket: "Any") -> "Callable[[str], Any]":
+        """Return what sends a text over a WebSocket of JavaScript."""
+        send: Callable[[str], Any] = socket.send
+        return send
 
     def bytes_out(self, data: bytes) -> "Any":
         """Copy bytes into a Uint8Array."""
@@ -124,11 +131,13 @@ class JavaScriptTransport(Transport):
         arguments = (url, protocols) if protocols else (url,)
         self.raw = bridge.construct(bridge.scope.WebSocket, *arguments)
         self.raw.binaryType = "arraybuffer"
+        self.any_text = bridge.any_text
+        self.send_text = bridge.text_sender(self.raw)  # type: ignore[method-assign, assignment]
         self._listen()
 
     def _listen(self) -> None:
         # Plain functions: Brython never runs others, MicroPython does not find bound methods again.
-        bridge, raw, sink = self._bridge, self.raw, self._sink
+        bridge, raw, sink, bytes_in = self._bridge, self.raw, self._sink, self._bridge.bytes_in
 
         def on_open(event: "Any") -> None:
             sink.opened(raw.protocol, raw.extensions)
@@ -138,7 +147,7 @@ class JavaScriptTransport(Transport):
             if isinstance(data, str):
                 sink.text(data)
             else:
-                sink.binary(bridge.bytes_in(data))
+                sink.binary(bytes_in(data))
 
         def on_error(event: "Any") -> None:
             if self._timer is None:
@@ -167,9 +176,6 @@ class JavaScriptTransport(Transport):
             self.raw.removeEventListener(type, listener)
         # Not now: one of them may be running.
         self._runtime.soon(lambda: self._bridge.free([listener for _, listener in listeners]))
-
-    def send_text(self, text: str) -> None:
-        self._bridge.call(self.raw, "send", text)
 
     def send_binary(self, data: bytes) -> None:
         self.raw.send(self._bridge.bytes_out(data))

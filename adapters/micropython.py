@@ -35,60 +35,85 @@ class Heap:
 
     DEVICE = "/dev/unisocket"
 
+    # Up to here it is quicker to fill a bytearray than to have the device called.
+    SMALL = 2048  # bytes
+
     def __init__(self) -> None:
-        self._buffer: Any = None
+        self._memory: Any = None  # a Uint8Array
+        self._incoming: Any = None  # what the device is to give
         self.works = False
         if not hasattr(js, "Module"):
             return
         # Two interpreters on one page overwrite globalThis.Module: see whether this one is ours.
         files = js.Module.FS
+        device = files.makedev(64, 7)
+        files.registerDevice(device, jsffi.to_js({"read": self._read}))
         if not files.analyzePath(self.DEVICE).exists:
-            device = files.makedev(64, 7)
-            files.registerDevice(device, jsffi.to_js({"read": self._read}))
             files.mkdev(self.DEVICE, device)
         try:
-            self.works = bytes(self.bytes_in(self.bytes_out(b"unisocket"))) == b"unisocket"
+            self._device = open(self.DEVICE, "rb")  # noqa: SIM115  for as long as the interpreter lives
         except OSError:  # the device is in somebody else's file system
-            pass
+            return
+        self._device.read(1)
+        if self._memory is not None:
+            sample = bytes(range(256)) * 9
+            self.works = all(self.bytes_in(self.bytes_out(data)) == data for data in (sample, sample[:9]))
 
     def _read(self, stream: "Any", buffer: "Any", offset: int, length: int, position: int) -> int:
-        self._buffer = buffer.buffer
-        return 0
+        if self._incoming is None:
+            self._memory = js.Uint8Array.new(buffer.buffer)
+            return 0
+        fill = buffer.set
+        if not buffer.length:
+            return 0
+        fill(self._incoming, offset)
+        return length
 
-    # When the interpreter's memory grows, what JavaScript has of it is detached, and to use that throws. So all
-    # that allocates is done before the last look at the buffer.
+    # When the interpreter's memory grows, what JavaScript has of it is detached, has no length, and to use it
+    # throws. So all that allocates is done before the last look at the length.
 
-    def _attached(self) -> "Any":
-        """Return the memory as it is now, an ArrayBuffer."""
-        while self._buffer is None or not self._buffer.byteLength:
-            with open(self.DEVICE, "rb") as device:
-                device.read(1)
-        return self._buffer
+    def _look(self) -> "Any":
+        """Return the memory as it is now."""
+        self._device.read(1)
+        return self._memory
 
     def bytes_out(self, data: bytes) -> "Any":
         start = uctypes.addressof(data)
         end = start + len(data)
+        memory = self._memory
         while True:
-            buffer = self._attached()
-            copy = buffer.slice
-            if buffer.byteLength:
-                copied = copy(start, end)
-                return js.Uint8Array.new(copied)
+            copy = memory.slice
+            if memory.length:
+                return copy(start, end)
+            memory = self._look()
 
-    def bytes_in(self, array: "Any") -> bytearray:
+    def bytes_in(self, array: "Any") -> "bytes | bytearray":
         size = array.length
+        if size > self.SMALL:
+            return self._read_in(array, size)
         data = bytearray(size)
         start = uctypes.addressof(data)
-        new = js.Uint8Array.new
+        memory = self._memory
         while True:
-            buffer = self._attached()
-            if not buffer.byteLength:
-                continue
-            view = new(buffer, start, size)
-            fill = view.set
-            if buffer.byteLength:
-                fill(array)
+            fill = memory.set
+            if memory.length:
+                fill(array, start)
                 return data
+            memory = self._look()
+
+    def _read_in(self, array: "Any", size: int) -> bytes:
+        """Have the device fill bytes: a bytearray would have to be copied."""
+        self._incoming = array
+        data = b""
+        try:
+            while len(data) != size:
+                data = self._device.read(size)
+        finally:
+            self._incoming = None
+        return data
+
+
+_Uint8Array = js.Uint8Array.new
 
 
 def _has_nul(arguments: "tuple[Any, ...]") -> bool:
@@ -104,6 +129,7 @@ class MicroPythonBridge(Bridge):
     """MicroPython's way to call JavaScript."""
 
     scope = js
+    any_text = False  # from 17 bytes on, each byte of a lone surrogate becomes a U+FFFD
 
     def __init__(self) -> None:
         self._heap = Heap()
@@ -118,6 +144,17 @@ class MicroPythonBridge(Bridge):
             return js.Reflect.apply(js.Reflect.get(target, name), target, _array(arguments))
         return getattr(target, name)(*arguments)
 
+    def text_sender(self, socket: "Any") -> "Any":
+        send = socket.send
+
+        def send_text(text: str) -> None:
+            if "\0" in text:
+                self.call(socket, "send", text)
+            else:
+                send(text)
+
+        return send_text
+
     def bytes_out(self, data: bytes) -> "Any":
         if not data:
             return js.Uint8Array.new(0)
@@ -126,7 +163,7 @@ class MicroPythonBridge(Bridge):
         return js.Uint8Array.new(jsffi.to_js(list(data)))
 
     def bytes_in(self, buffer: "Any") -> "Any":
-        array = js.Uint8Array.new(buffer)
+        array = _Uint8Array(buffer)
         if not array.length:
             return b""
         if self._heap.works:
@@ -189,8 +226,11 @@ class MicroPythonAdapter(JavaScriptAdapter):
 DefaultAdapter = MicroPythonAdapter
 
 
+_now = js.performance.now
+
+
 def now() -> float:
-    return float(js.performance.now())
+    return float(_now())  # an int where there is no fraction
 
 
 async def _coroutine() -> None: ...

@@ -144,6 +144,7 @@ class WebSocket:
         else:
             self._transport = adapter.open(self._url, self._protocols, self._sink, self._runtime)
         self._polls = self._transport.polls
+        self._any_text = self._transport.any_text
         self._runtime.keep(self)
         if refusal:
             self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, refusal))
@@ -209,14 +210,12 @@ class WebSocket:
         Spec: WHATWG WebSockets section 3.1, send(data).
         """
         if type(data) is str:
-            data = _usv_string(data)
-            if self._state == OPEN and not self._polls:
-                self._transport.send_text(data)
+            if self._state == OPEN:
+                self._transport.send_text(data if self._any_text else _usv_string(data))
                 return
+            data = _usv_string(data)
         elif type(data) is not bytes:
             data = checked_data(data)
-        if self._polls and self._state == OPEN:
-            self._transport.poll()
         if self._state == OPEN:
             if isinstance(data, str):
                 self._transport.send_text(data)
