@@ -26,11 +26,13 @@ class PageServer:
         job: What the page in the browser is to run; with its number as "run".
     """
 
-    def __init__(self, folder: Path, on_word: Callable[[int, str, str], None], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, on_word: Callable[[int, str, str], None], headers: Mapping[str, str] | None = None
+    ) -> None:
         self.job: dict[str, Any] = {}
         self.folder = folder
         self.on_word = on_word
-        self.headers = headers
+        self.headers = headers or {}
         self._http = _HttpServer(("127.0.0.1", 0), partial(_Handler, self, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self._http.server_port}/"
 
