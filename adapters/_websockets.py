@@ -62,6 +62,9 @@ MAX_CONTROL = 125  # bytes of a control frame's payload (section 5.5)
 # Below, a payload is copied into the one write of its task; a larger one is a write of its own.
 LARGE = 2**16
 
+# Seconds in which a loop that cancels its tasks ends, if it does.
+GRACE = 0.1
+
 # How much is read at a time.
 BUFFER = 2**18
 
@@ -171,12 +174,26 @@ class CPythonTransport(Transport):
                     await self._connect(url, protocols)
             else:
                 await self._connect(url, protocols)
+        except asyncio.CancelledError:
+            self._fail_later()
+            raise
         except Exception as error:  # of proxies, TLS and codecs, too: whatever it is, the opening has failed
             self.error = error
             if self.raw is None or not self.raw.established:
                 self.closed(NO_HANDSHAKE, "", False, explain(error))
         finally:
             self._task = None
+
+    def _fail_later(self) -> None:
+        """Fail an opening that somebody cancels who cancels all tasks; with the loop ends all, and no event fires."""
+        sink, self.sink = self.sink, None
+
+        def fail() -> None:
+            self.sink = sink
+            self.closed(NO_HANDSHAKE, "", False, "the task that opened it was cancelled")
+
+        if sink is not None:
+            self.runtime.later(GRACE, fail)
 
     async def _connect(self, url: str, protocols: list[str]) -> None:
         adapter = self.adapter
@@ -245,8 +262,13 @@ class CPythonTransport(Transport):
             self.raw.drop()
 
     def orphan(self) -> None:
-        """Close the socket of a loop that is closed: asyncio's transport cannot do it any more, and would complain."""
+        """Close the socket of a loop that is closed: asyncio's objects cannot do it any more, and would complain."""
         self.sink = None
+        task: Any = self._task
+        if task is not None:
+            task._log_destroy_pending = False
+            with contextlib.suppress(RuntimeError):  # of what asks the loop on its way out
+                task.get_coro().close()
         transport: Any = getattr(self.raw, "transport", None)
         if hasattr(transport, "_ssl_protocol"):
             transport._closed = True
@@ -395,6 +417,15 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what was read, where the loop does not read into buffers; and the opening handshake."""
+        try:
+            self._receive(data)
+        except (KeyboardInterrupt, SystemExit) as error:
+            if isinstance(self.loop, asyncio.BaseEventLoop):
+                raise
+            # uvloop 0.23 would take it for a fault of the connection, and go on.
+            self.loop.call_soon(leave_by, error)
+
+    def _receive(self, data: bytes) -> None:
         self._heard = True
         if not self.established:
             if not self.response_rcvd.done():
@@ -444,8 +475,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         try:
             yield
         except BaseException:  # passes through
-            self.loop.call_soon(self.data_received, b"")
+            self._go_on_later()
             raise
+
+    def _go_on_later(self) -> None:
+        # Not in the next turn: there leaves what the handler raised.
+        self.loop.call_soon(self.loop.call_soon, self.data_received, b"")
 
     # Opening
 
@@ -515,7 +550,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                     # are held back.
                     self._tail = bytes(view[self._position : end])
                     if self._reading:
-                        self.loop.call_soon(self.data_received, b"")
+                        self._go_on_later()
 
     def _cut(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int, current: int) -> None:
         """Cut out the frames (RFC 6455 section 5.2)."""
@@ -903,6 +938,11 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self.protocol.send_ping(b"")
             self.send_data()
         self._timer = self.loop.call_at(min(self._next_ping, self._deadline), self._look)
+
+
+def leave_by(error: BaseException) -> None:
+    """Raise, through the loop."""
+    raise error
 
 
 def response_of(head: bytes | bytearray) -> Response:
