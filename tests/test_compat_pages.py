@@ -69,7 +69,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 @pytest.fixture
 def show(browser: Chromium, served_folder: Path) -> Iterator[Show]:
     """Show the page of a program that talks to a server at an address."""
-    with PageServer(served_folder, lambda query, kind, text: None) as server:
+    with PageServer(served_folder, lambda run, kind, text: None, {}) as server:
 
         def show(name: str, address: str, body: str = "", more: str = "") -> Chromium:
             page = served_folder / f"{name}.html"
