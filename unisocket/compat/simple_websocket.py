@@ -74,25 +74,8 @@ class ConnectionClosed(SimpleWebsocketError):
         return type(self), (self.reason, self.message)
 
 
-class AioClient:
-    """A connection, with coroutines; `connect()` makes and opens it.
-
-    Args:
-        url: ws:, wss:, http: or https:.
-        subprotocols: One or more, in order of preference. If the server chooses none, the
-            connection fails, as in a browser.
-        headers: Further headers of the opening handshake, a dict or pairs; CPython only.
-        receive_bytes: Makes no difference here.
-        ping_interval: Between pings, in seconds; CPython only; None = no pings.
-        max_message_size: In bytes; CPython only; None = any.
-        ssl_context: An `ssl.SSLContext`; CPython only.
-
-    Attributes:
-        subprotocol: What the server chose, or None.
-
-    Raises:
-        NotImplementedError: This runtime cannot do what one of them asks for.
-    """
+class _Client:
+    """What both clients are; `AioClient` tells of the arguments."""
 
     is_server = False
 
@@ -105,6 +88,8 @@ class AioClient:
         ping_interval: float | None = None,
         max_message_size: int | None = None,
         ssl_context: "Any" = None,
+        thread_class: "Any" = None,
+        event_class: "Any" = None,
     ) -> None:
         self.subprotocols = [subprotocols] if isinstance(subprotocols, str) and subprotocols else subprotocols or []
         self.subprotocol: str | None = None
@@ -122,42 +107,10 @@ class AioClient:
             ]
         )
         self._connection: _connection.Connection | None = None
+        self._begin()
 
-    @classmethod
-    async def connect(
-        cls,
-        url: str,
-        subprotocols: "str | Sequence[str] | None" = None,
-        headers: "Mapping[str, str] | Sequence[tuple[str, str]] | None" = None,
-        receive_bytes: int = 4096,
-        ping_interval: float | None = None,
-        max_message_size: int | None = None,
-        ssl_context: "Any" = None,
-        thread_class: "Any" = None,
-        event_class: "Any" = None,
-    ) -> "Self":
-        """Open a connection. `thread_class` and `event_class` make no difference; the rest as for the class.
-
-        Raises:
-            ConnectionError: It could not be opened.
-            InvalidURLError: The URL is not valid.
-        """
-        client = cls(url, subprotocols, headers, receive_bytes, ping_interval, max_message_size, ssl_context)
-        await client._connect()
-        return client
-
-    async def _connect(self) -> None:
-        connection = _connection.Connection(WebSocket(self._url, self.subprotocols or None, adapter=self._adapter))
-        failure = ""
-        try:
-            await connection._opened(10.0)
-        except errors.ConnectionFailedError as error:
-            failure = str(error)
-        if failure:
-            response = getattr(cause_of(connection.websocket, self._adapter), "response", None)
-            raise ConnectionError(getattr(response, "status_code", None), failure)
-        self._connection = connection
-        self.subprotocol = connection.protocol or None
+    def _begin(self) -> None:
+        """Do what the class does when it is called."""
 
     @property
     def connected(self) -> bool:
@@ -175,6 +128,92 @@ class AioClient:
         """The peer's close reason, None if there is none."""
         return self._connection.close_reason or None if self._connection is not None else None
 
+    async def _connect(self) -> None:
+        connection = _connection.Connection(WebSocket(self._url, self.subprotocols or None, adapter=self._adapter))
+        failure = ""
+        try:
+            await connection._opened(10.0)
+        except errors.ConnectionFailedError as error:
+            failure = str(error)
+        if failure:
+            response = getattr(cause_of(connection.websocket, self._adapter), "response", None)
+            raise ConnectionError(getattr(response, "status_code", None), failure)
+        self._connection = connection
+        self.subprotocol = connection.protocol or None
+
+    async def _receive(self, timeout: float | None) -> "Any":
+        try:
+            return await self._open().recv(timeout)
+        except errors.TimeoutError:
+            return None
+        except errors.ConnectionClosed:
+            pass
+        raise ConnectionClosed(self.close_reason, self.close_message)
+
+    async def _send(self, data: "str | bytes | bytearray | memoryview") -> None:
+        try:
+            await self._open().send(data)
+        except errors.ConnectionClosed:
+            pass
+        else:
+            return
+        raise ConnectionClosed(self.close_reason, self.close_message)
+
+    async def _close(self, reason: int | None, message: str | None) -> None:
+        connection = self._open()
+        start_closing(connection, self._adapter, reason or NORMAL_CLOSURE, message or "")
+        await connection.wait_closed()
+
+    def _open(self) -> "_connection.Connection":
+        if self._connection is None:
+            raise ConnectionClosed
+        return self._connection
+
+
+class AioClient(_Client):
+    """A connection, with coroutines; `connect()` makes and opens it.
+
+    Args:
+        url: ws:, wss:, http: or https:.
+        subprotocols: One or more, in order of preference. If the server chooses none, the
+            connection fails, as in a browser.
+        headers: Further headers of the opening handshake, a dict or pairs; CPython only.
+        receive_bytes: Makes no difference here.
+        ping_interval: Between pings, in seconds; CPython only; None = no pings.
+        max_message_size: In bytes; CPython only; None = any.
+        ssl_context: An `ssl.SSLContext`; CPython only.
+        thread_class, event_class: Make no difference here.
+
+    Attributes:
+        subprotocol: What the server chose, or None.
+
+    Raises:
+        NotImplementedError: This runtime cannot do what one of them asks for.
+    """
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        subprotocols: "str | Sequence[str] | None" = None,
+        headers: "Mapping[str, str] | Sequence[tuple[str, str]] | None" = None,
+        receive_bytes: int = 4096,
+        ping_interval: float | None = None,
+        max_message_size: int | None = None,
+        ssl_context: "Any" = None,
+        thread_class: "Any" = None,
+        event_class: "Any" = None,
+    ) -> "Self":
+        """Open a connection; the arguments are those of the class.
+
+        Raises:
+            ConnectionError: It could not be opened.
+            InvalidURLError: The URL is not valid.
+        """
+        client = cls(url, subprotocols, headers, receive_bytes, ping_interval, max_message_size, ssl_context)
+        await client._connect()
+        return client
+
     async def receive(self, timeout: float | None = None) -> "Any":
         """Wait for the next message.
 
@@ -187,13 +226,7 @@ class AioClient:
         Raises:
             ConnectionClosed: The connection is closed, and all that came before was received.
         """
-        try:
-            return await self._open().recv(timeout)
-        except errors.TimeoutError:
-            return None
-        except errors.ConnectionClosed:
-            pass
-        raise ConnectionClosed(self.close_reason, self.close_message)
+        return await self._receive(timeout)
 
     async def send(self, data: "str | bytes | bytearray | memoryview") -> None:
         """Send a message: str as text, bytes-like as binary; wait while much is buffered.
@@ -202,13 +235,7 @@ class AioClient:
             TypeError: Neither of them.
             ConnectionClosed: The connection is closed.
         """
-        try:
-            await self._open().send(data)
-        except errors.ConnectionClosed:
-            pass
-        else:
-            return
-        raise ConnectionClosed(self.close_reason, self.close_message)
+        await self._send(data)
 
     async def close(self, reason: int | None = None, message: str | None = None) -> None:
         """Close the connection, and wait until it is closed. The second time does nothing.
@@ -217,17 +244,10 @@ class AioClient:
             reason: Close code; 1000 (the default) or 3000 to 4999, on CPython also, say, 1001.
             message: For the peer; at most 123 bytes of UTF-8.
         """
-        connection = self._open()
-        start_closing(connection, self._adapter, reason or NORMAL_CLOSURE, message or "")
-        await connection.wait_closed()
-
-    def _open(self) -> "_connection.Connection":
-        if self._connection is None:
-            raise ConnectionClosed
-        return self._connection
+        await self._close(reason, message)
 
 
-class Client:
+class Client(_Client):
     """A connection, blocking; `connect()` makes it, and so does the class: it is open then.
 
     Args:
@@ -243,25 +263,8 @@ class Client:
         InvalidURLError: The URL is not valid.
     """
 
-    is_server = False
-
-    def __init__(
-        self,
-        url: str,
-        subprotocols: "str | Sequence[str] | None" = None,
-        headers: "Mapping[str, str] | Sequence[tuple[str, str]] | None" = None,
-        receive_bytes: int = 4096,
-        ping_interval: float | None = None,
-        max_message_size: int | None = None,
-        ssl_context: "Any" = None,
-        thread_class: "Any" = None,
-        event_class: "Any" = None,
-    ) -> None:
-        self._client = AioClient(
-            url, subprotocols, headers, receive_bytes, ping_interval, max_message_size, ssl_context
-        )
-        _runtime.run_sync(self._client._connect)
-        self.subprotocol = self._client.subprotocol
+    def _begin(self) -> None:
+        _runtime.run_sync(self._connect)
 
     @classmethod
     def connect(
@@ -279,33 +282,16 @@ class Client:
         """Open a connection; arguments and exceptions are those of the class."""
         return cls(url, subprotocols, headers, receive_bytes, ping_interval, max_message_size, ssl_context)
 
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is open."""
-        return self._client.connected
-
-    @property
-    def close_reason(self) -> int:
-        """The peer's close code, 1005 until the connection is closed."""
-        return self._client.close_reason
-
-    @property
-    def close_message(self) -> str | None:
-        """The peer's close reason, None if there is none."""
-        return self._client.close_message
-
     def receive(self, timeout: float | None = None) -> "Any":
         """Wait for the next message; see `AioClient.receive`."""
-        put_back = self._client._open().put_back
-        return _runtime.run_sync(
-            lambda: self._client.receive(timeout), lambda data: None if data is None else put_back(data)
-        )
+        put_back = self._open().put_back
+        return _runtime.run_sync(lambda: self._receive(timeout), lambda data: None if data is None else put_back(data))
 
     def send(self, data: "str | bytes | bytearray | memoryview") -> None:
         """Send a message; see `AioClient.send`."""
         data = checked_data(data)  # in this thread: what the caller changes later changes nothing
-        _runtime.run_sync(lambda: self._client.send(data))
+        _runtime.run_sync(lambda: self._send(data))
 
     def close(self, reason: int | None = None, message: str | None = None) -> None:
         """Close the connection, and wait until it is closed; see `AioClient.close`."""
-        _runtime.run_sync(lambda: self._client.close(reason, message))
+        _runtime.run_sync(lambda: self._close(reason, message))
