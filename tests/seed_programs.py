@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -94,6 +95,21 @@ def talk(websocket: ServerConnection) -> None:
 
 def answer_once(websocket: ServerConnection) -> None:
     websocket.send(f"you said {websocket.recv(decode=True)}")
+
+
+def do_as_path_says(websocket: ServerConnection) -> bool:
+    """Talk and close, or drop the connection; returns whether it is one of these paths."""
+    assert websocket.request
+    path = websocket.request.path
+    if path == "/talk-and-close":
+        websocket.send("text")
+        websocket.send(b"binary")
+        websocket.close(4001, "bye")
+    elif path == "/drop":
+        websocket.socket.shutdown(socket.SHUT_RDWR)
+    else:
+        return False
+    return True
 
 
 def send_both(websocket: ServerConnection) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import trustme
-from seed_programs import serving
+from seed_programs import do_as_path_says, serving
 from websockets.exceptions import ConnectionClosedError
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
@@ -29,13 +29,9 @@ def handle(websocket: ServerConnection) -> None:
     """Do what the path says."""
     assert websocket.request
     path = websocket.request.path
-    if path == "/talk-and-close":
-        websocket.send("text")
-        websocket.send(b"binary")
-        websocket.close(4001, "bye")
-    elif path == "/drop":
-        websocket.socket.shutdown(socket.SHUT_RDWR)
-    elif path == "/headers":
+    if do_as_path_says(websocket):
+        return
+    if path == "/headers":
         websocket.send(f"{websocket.request.headers.get_all('X-Token')}")
     elif path == "/code":
         with suppress(ConnectionClosedError):

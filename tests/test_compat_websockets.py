@@ -16,7 +16,7 @@ import websockets.asyncio.client
 import websockets.exceptions
 import websockets.frames
 import websockets.sync.client
-from seed_programs import serving
+from seed_programs import do_as_path_says, serving
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection
 
@@ -32,18 +32,14 @@ def handle(websocket: ServerConnection) -> None:
     """Do what the path says."""
     assert websocket.request
     path = websocket.request.path
-    if path == "/talk-and-close":
-        websocket.send("text")
-        websocket.send(b"binary")
-        websocket.close(4001, "bye")
-    elif path == "/away":
+    if do_as_path_says(websocket):
+        return
+    if path == "/away":
         websocket.close(1001)
     elif path == "/no-code":
         websocket.protocol.send_close()
         websocket.send_context(expected_state=websocket.protocol.state)
         websocket.socket.sendall(b"".join(websocket.protocol.data_to_send()))
-    elif path == "/drop":
-        websocket.socket.shutdown(socket.SHUT_RDWR)
     elif path == "/headers":
         for name in ("X-Token", "Origin", "User-Agent", "Sec-WebSocket-Extensions"):
             websocket.send(f"{name}: {websocket.request.headers.get(name)}")

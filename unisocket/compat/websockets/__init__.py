@@ -6,49 +6,11 @@ no `asyncio.run()`, their coroutines do, under `unisocket.run()`.
 
 from unisocket.compat.websockets import asyncio, exceptions, frames, sync
 from unisocket.compat.websockets.asyncio.client import ClientConnection, connect
-from unisocket.compat.websockets.exceptions import (
-    ConcurrencyError,
-    ConnectionClosed,
-    ConnectionClosedError,
-    ConnectionClosedOK,
-    InvalidHandshake,
-    InvalidHeader,
-    InvalidMessage,
-    InvalidStatus,
-    InvalidUpgrade,
-    InvalidURI,
-    NegotiationError,
-    ProxyError,
-    SecurityError,
-    WebSocketException,
-)
+from unisocket.compat.websockets.exceptions import *  # noqa: F403  its names are written there
 from unisocket.compat.websockets.frames import Close, CloseCode
 
-__all__ = (
-    "ClientConnection",
-    "Close",
-    "CloseCode",
-    "ConcurrencyError",
-    "ConnectionClosed",
-    "ConnectionClosedError",
-    "ConnectionClosedOK",
-    "InvalidHandshake",
-    "InvalidHeader",
-    "InvalidMessage",
-    "InvalidStatus",
-    "InvalidURI",
-    "InvalidUpgrade",
-    "NegotiationError",
-    "ProxyError",
-    "SecurityError",
-    "State",
-    "WebSocketException",
-    "asyncio",
-    "connect",
-    "exceptions",
-    "frames",
-    "sync",
-)
+__all__ = ["ClientConnection", "Close", "CloseCode", "State", "asyncio", "connect", "exceptions", "frames", "sync"]
+__all__ += exceptions.__all__
 
 
 class State:

@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = (
+__all__ = [
     "ConcurrencyError",
     "ConnectionClosed",
     "ConnectionClosedError",
@@ -45,7 +45,7 @@ __all__ = (
     "ProxyError",
     "SecurityError",
     "WebSocketException",
-)
+]
 
 
 class ConnectionClosed(WebSocketException):
