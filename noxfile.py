@@ -52,10 +52,24 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """What is in the wheel, and whether each runtime can read it."""
+    """What is in the wheel, whether each runtime can read it, and each way to install it."""
     wheel = install_wheel(session, "test")
     provide_browser(session)
-    pytest(session, wheel, "tests/test_packaging.py")
+    pytest(session, wheel, "tests/test_packaging.py", "tests/test_install.py")
+
+
+@nox.session
+def artifacts(session: nox.Session) -> None:
+    """Write what users load into dist/, or `-- DIR`: the wheel, Brython's scripts, MicroPython's files."""
+    wheel = install_wheel(session)
+    folder = Path(*session.posargs or ["dist"])
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(wheel, folder)
+    for part in ("", "testing", "compat"):
+        options = ["--part", part] if part else []
+        bundle = folder / ("-".join(["unisocket", *options[1:]]) + ".brython.js")
+        session.run("python", "-P", "-m", "unisocket", "brython-bundle", "-o", str(bundle), *options)
+        session.run("python", "-P", "-m", "unisocket", "micropython-files", str(folder / "micropython"), *options)
 
 
 @nox.session

@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[1]
 
 # Modules for one runtime, or for CPython and Pyodide, which are one Python: not in the shared dialect.
 NOT_PORTABLE = {
+    "unisocket/__main__.py",
+    "unisocket/_assets.py",
+    "unisocket/_minify.py",
     "unisocket/adapters/_asyncio.py",
     "unisocket/adapters/_connecting.py",
     "unisocket/adapters/_cpython.py",

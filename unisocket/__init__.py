@@ -4,8 +4,10 @@
 one of for each runtime; the exceptions are in `unisocket.errors`.
 """
 
+# First, for it refuses what is too old to read the others.
+from unisocket._runtime import run, supported, use  # isort: split
+
 from unisocket._events import CloseEvent, Event, MessageEvent, on_handler_error
-from unisocket._runtime import run, supported, use
 from unisocket._websocket import WebSocket
 from unisocket.connection import Connection, connect
 from unisocket.errors import (

@@ -6,14 +6,44 @@ It looks at `sys` only. To try imports instead would cost Brython six failed req
 
 import sys
 
+
+def _need(what: str, major: int, minor: int) -> None:
+    """Refuse what is too old, before anything of the package is imported that it could not read."""
+    version = sys.implementation.version
+    found = (version[0], version[1])  # in Brython 3.14 it can be indexed, and not iterated over
+    if found < (major, minor):
+        numbers = (what, major, minor) + found
+        raise ImportError("unisocket needs %s %d.%d or newer, and this is %d.%d: load a newer one" % numbers)
+
+
+# The oldest that pass the conformance suite.
 if sys.implementation.name == "micropython":
-    from unisocket.adapters import micropython as _here
-elif sys.implementation.name == "Brython":
-    from unisocket.adapters import brython as _here  # type: ignore[no-redef]
+    _module = "micropython"
+    _need("MicroPython", 1, 24)
+elif sys.implementation.name.lower() == "brython":  # old ones have no capital
+    _module = "brython"
+    _need("Brython", 3, 14)
 elif sys.platform == "emscripten":
-    from unisocket.adapters import pyodide as _here
+    _module = "pyodide"
+    _need("Pyodide 0.26, with Python", 3, 12)
 else:
-    from unisocket.adapters import cpython as _here  # type: ignore[no-redef]
+    _module = "cpython"
+    _need("Python", 3, 11)
+
+try:
+    if _module == "micropython":
+        from unisocket.adapters import micropython as _here
+    elif _module == "brython":
+        from unisocket.adapters import brython as _here  # type: ignore[no-redef]
+    elif _module == "pyodide":
+        from unisocket.adapters import pyodide as _here  # type: ignore[no-redef]
+    else:
+        from unisocket.adapters import cpython as _here  # type: ignore[no-redef]
+except ImportError as error:
+    raise ImportError(
+        "unisocket is not whole (%s): unisocket/adapters/%s.py must be there, and what it imports; install it again"
+        % (error, _module)
+    )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

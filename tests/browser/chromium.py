@@ -93,6 +93,10 @@ class Chromium:
         """Begin to load a page."""
         self._driver.get(url)
 
+    def address(self) -> str:
+        """Return the address of the page that is there now: that of `show()`, once it has begun to come."""
+        return str(self._driver.execute_script("return location.href"))
+
     def text(self, element: str) -> str:
         """Return the text of an element of the page, by its id; "" as long as there is none."""
         script = "return document.getElementById(arguments[0])?.textContent ?? ''"

@@ -7,19 +7,18 @@ of the installed `brython`.
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import tokenize
 import zipfile
 from pathlib import Path
 
 import brython
-from brython import make_package
+
+from unisocket._assets import PARTS, brython_bundle, micropython_files
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / ".runtimes"
@@ -41,8 +40,8 @@ def serve_folder(wheel: Path, folder: Path) -> Path:
     Returns:
         The folder. In it are `brython/` with `brython.js` and `brython_stdlib.js`, `pyodide/` with
         `pyodide.mjs` and micropip, `micropython/` with `micropython.mjs`, `pyscript/` with `core.js`;
-        the wheel, for Pyodide and PyScript; `unisocket.brython.js`, for Brython; `lib.json`, an
-        object of file names and sources, for the /lib of MicroPython.
+        the wheel, for Pyodide and PyScript; `unisocket.brython.js`, all parts of it, for Brython;
+        `lib.json`, an object of file names and sources, for the /lib of MicroPython.
 
     Raises:
         MissingError: There is no npm.
@@ -59,28 +58,10 @@ def serve_folder(wheel: Path, folder: Path) -> Path:
     for name in ("brython.js", "brython_stdlib.js"):
         shutil.copy(BRYTHON_FILES / name, folder / "brython")
     shutil.copy(wheel, folder)
-    brython_bundle(wheel, folder / "unisocket.brython.js")
-    (folder / "lib.json").write_text(json.dumps(sources_of(wheel)))
+    (folder / "unisocket.brython.js").write_text("".join(map(brython_bundle, PARTS)), encoding="utf-8")
+    lib = {path: text for part in PARTS for path, text in micropython_files(part).items() if path.endswith(".py")}
+    (folder / "lib.json").write_text(json.dumps(lib))
     return folder
-
-
-def sources_of(wheel: Path) -> dict[str, str]:
-    """Return the Python files of a wheel: their names and their text."""
-    with zipfile.ZipFile(wheel) as archive:
-        return {name: archive.read(name).decode() for name in sorted(archive.namelist()) if name.endswith(".py")}
-
-
-def brython_bundle(wheel: Path, target: Path) -> None:
-    """Write the script that makes a page's Brython know the package `unisocket`."""
-    for name in ("FSTRING_START", "FSTRING_MIDDLE", "FSTRING_END"):
-        # Python 3.11 has none of these tokens, and the minifier only compares with them.
-        if not hasattr(tokenize, name):
-            setattr(tokenize, name, -1)
-    with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder)
-        with contextlib.redirect_stdout(io.StringIO()):
-            make_package.make("unisocket", str(Path(folder, "unisocket")), output_path=str(target))
 
 
 def node() -> str:

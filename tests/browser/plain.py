@@ -1,0 +1,61 @@
+"""A plain server of files, as anybody has one, which writes down what was asked for."""
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+
+class PlainServer:
+    """Serves a folder on a port of its own, as a context manager.
+
+    Args:
+        folder: What is served.
+        types: For the end of a path the MIME type that is sent; the others are Python's own choice.
+        missing: Paths that are answered with 404, though they may be there.
+
+    Attributes:
+        url: Address of the folder, with a slash at the end.
+        log: Path and status of each answer.
+    """
+
+    def __init__(self, folder: Path, types: dict[str, str] | None = None, missing: tuple[str, ...] = ()) -> None:
+        self.types = types or {}
+        self.missing = missing
+        self.log: list[tuple[str, int]] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, directory=str(folder)))
+        self.url = f"http://127.0.0.1:{self._http.server_port}/"
+
+    def failed(self) -> list[str]:
+        """Return the paths that were answered with 404."""
+        return [path for path, status in self.log if status == 404]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def __init__(self, server: PlainServer, *arguments: Any, **keywords: Any) -> None:
+        self._plain = server
+        super().__init__(*arguments, **keywords)
+
+    def guess_type(self, path: Any) -> str:
+        return next((kind for end, kind in self._plain.types.items() if path.endswith(end)), super().guess_type(path))
+
+    def translate_path(self, path: str) -> str:
+        hidden = urlsplit(path).path.removeprefix("/") in self._plain.missing
+        return super().translate_path("/there/is/no/such/file" if hidden else path)
+
+    def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        self._plain.log.append((urlsplit(self.path).path, int(code)))
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""

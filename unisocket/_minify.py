@@ -1,0 +1,180 @@
+"""Makes a portable module short to send: the same program, for Brython and MicroPython.
+
+Without comments, docstrings and annotations; local variables get short names; simple statements
+share a line. Names that anybody else may use stay, and so do the messages of exceptions.
+"""
+
+import ast
+import builtins
+import io
+import itertools
+import keyword
+import re
+import string
+import tokenize
+from collections import Counter
+from collections.abc import Iterator
+
+__all__ = ("minify",)
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_BLOCKS = ("body", "orelse", "finalbody")
+_LINE = "_line_%d_"
+_FSTRING = {"FSTRING_START": 1, "FSTRING_END": -1}
+
+
+def minify(source: str) -> str:
+    """Return a module's source as short as can be.
+
+    Args:
+        source: A module in the dialect of CONTRIBUTING.md.
+    """
+    tree = _Bare().visit(ast.parse(source))
+    _shorten_locals(tree)
+    joined = _Joined()
+    text = ast.unparse(joined.visit(tree))
+    lines = [line for line in text.split("\n") if line]
+    # `if this:` and its only line become one.
+    text = "\n".join(lines)
+    text = re.sub(r"^( *)(.*:)\n\1    (_line_\d+_|pass)$(?!\n\1    )", r"\1\2\3", text, flags=re.MULTILINE)
+    text = re.sub(r"^ +", lambda indent: " " * (len(indent[0]) // 4), text, flags=re.MULTILINE)
+    return _without_spaces(
+        re.sub(_LINE.replace("%d", r"(\d+)"), lambda match: joined.lines[int(match[1])], text) + "\n"
+    )
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops what only people and checkers read."""
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign([node.target], node.value), self.generic_visit(node))
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        return None if ast.unparse(node) == "TYPE_CHECKING = False" else self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(False) if node.id == "TYPE_CHECKING" else node
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        return node.orelse if isinstance(node.test, ast.Constant) and not node.test.value else node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+
+
+class _Joined(ast.NodeTransformer):
+    """Puts a name in the place of statements that can share a line, which `lines` has."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for field in _BLOCKS:
+            block = getattr(node, field, None)
+            if isinstance(block, list) and (block or field == "body"):
+                setattr(node, field, list(self._join(block)) or [ast.Pass()])
+        return node
+
+    def _join(self, block: list[ast.stmt]) -> Iterator[ast.stmt]:
+        for has_blocks, statements in itertools.groupby(block, lambda statement: hasattr(statement, "body")):
+            if has_blocks:
+                yield from statements
+            else:
+                yield ast.Expr(ast.Name(_LINE % len(self.lines)))
+                self.lines.append(";".join(map(ast.unparse, statements)))
+
+
+def _shorten_locals(tree: ast.Module) -> None:
+    """Rename the local variables of each outermost function, whatever is nested in it.
+
+    A name that means anything else there, or in the module, stays: so each of its uses is the variable.
+    """
+    kept = {*dir(builtins), *keyword.kwlist, *keyword.softkwlist}
+    functions = list(_outermost(tree))
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    kept.update(name for node in ast.walk(tree) if id(node) not in inside for name in _bound(node))
+    kept.update(function.name for function in functions if not isinstance(function, ast.Lambda))
+    for function in functions:
+        nodes = list(ast.walk(function))
+        if any(isinstance(node, ast.ClassDef) for node in nodes):
+            continue
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        selves = [node for node in nodes if isinstance(node, ast.arg) and node.arg == "self"]
+        stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | {node.arg for node in selves}
+        others = {name for node in nodes if not isinstance(node, ast.Name) for name in _bound(node)} - {"self"}
+        uses = Counter(node.id for node in names if node.id in stored - others - kept)
+        taken = kept | others | {node.id for node in names}
+        short = (letter for letter in _short_names() if letter not in taken)
+        new = {long: next(short) for long, _ in uses.most_common() if len(long) > 1}
+        for name in names:
+            name.id = new.get(name.id, name.id)
+        for parameter in selves:
+            parameter.arg = new.get("self", "self")
+
+
+def _outermost(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, _FUNCTIONS):
+            yield child
+        else:
+            yield from _outermost(child)
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a node gives a meaning to."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name):
+            yield name
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.ExceptHandler(name=str(name)):
+            yield name
+        case ast.Global(names=names) | ast.Nonlocal(names=names):
+            yield from names
+        case ast.alias(name=name, asname=asname):
+            yield asname or name.split(".")[0]
+
+
+def _short_names() -> Iterator[str]:
+    for length in itertools.count(1):
+        yield from map("".join, itertools.product(string.ascii_lowercase, repeat=length))
+
+
+def _without_spaces(source: str) -> str:
+    """Drop the spaces within lines that separate nothing."""
+    lines = source.splitlines(keepends=True)
+    gaps: list[tuple[int, int, int]] = []
+    depth = 0  # in f-strings, which are tokens of their own from Python 3.12 on
+    for before, token in itertools.pairwise(tokenize.generate_tokens(io.StringIO(source).readline)):
+        depth += _FSTRING.get(tokenize.tok_name[before.type], 0)
+        (row, begin), (same, end) = before.end, token.start
+        if (
+            not depth
+            and row == same
+            and begin < end
+            and not (_is_word(before.string[-1]) and _is_word(token.string[0]))
+        ):
+            gaps.append((row - 1, begin, end))
+    for row, begin, end in reversed(gaps):
+        lines[row] = lines[row][:begin] + lines[row][end:]
+    return "".join(lines)
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character in "_'\""
