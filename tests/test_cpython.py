@@ -405,3 +405,65 @@ async def test_queue_per_host_opens_connections_one_after_the_other(base_url: st
     await first.closed()
     await peer.close()
     await broken.close()
+
+
+async def test_queue_per_host_lets_others_pass(base_url: str) -> None:
+    """RFC 6455 section 4.1: connections to another port do not wait; nor do those without the option."""
+    adapter = CPythonAdapter(queue_per_host=True)
+    peer = await session(base_url)
+    await peer.script(["read", 1])
+    first = WebSocket(peer.url, adapter=adapter)
+    waiting = WebSocket(peer.url, adapter=adapter)
+    await peer.wait_for("request")
+    with peer_process() as another_url:
+        another = WebSocket(another_url + "/control", adapter=adapter)
+        await Recorder(another).wait("open")
+        another.close()
+        await Recorder(another).closed()
+    without = WebSocket(peer.url)
+    await peer.wait_for("request", 2)
+    for websocket in (first, waiting, without):
+        websocket.close()
+        await Recorder(websocket).closed()
+    await peer.close()
+
+
+@pytest.mark.parametrize("given_up", ["the_one_that_opens", "one_that_waits"])
+async def test_queue_per_host_goes_on_without_those_that_are_closed(base_url: str, given_up: str) -> None:
+    """A turn ends with the opening, in whatever way."""
+    adapter = CPythonAdapter(queue_per_host=True)
+    peer = await session(base_url)
+    await peer.script(["read", 1])
+    sockets = [WebSocket(peer.url, adapter=adapter) for _ in range(3)]
+    recorders = [Recorder(websocket) for websocket in sockets]
+    await peer.wait_for("request")
+    await peer.script(["accept"], ["close", 1000, ""])
+    closed = 0 if given_up == "the_one_that_opens" else 1
+    sockets[closed].close()
+    assert await recorders[closed].closed() == ("close", 1006, "", False)
+    if closed:
+        await peer.do(["accept"], ["close", 1000, ""])
+    for number in {0, 1, 2} - {closed}:
+        assert await recorders[number].closed() == ("close", 1000, "", True)
+    assert len(await peer.seen()) >= 2
+    await peer.close()
+
+
+async def test_queue_per_host_opens_many_in_their_order(base_url: str) -> None:
+    adapter = CPythonAdapter(queue_per_host=True)
+    peer = await session(base_url)
+    opened: list[int] = []
+    sockets = [
+        WebSocket(f"{peer.url}?{number}", adapter=adapter, onopen=lambda event, number=number: opened.append(number))
+        for number in range(20)
+    ]
+    recorders = [Recorder(websocket) for websocket in sockets]
+    for recorder in recorders:
+        await recorder.wait("open")
+    assert opened == list(range(20))
+    requests = await peer.wait_for("request", 20)
+    assert [request["path"].split("?")[1] for request in requests] == [str(number) for number in range(20)]
+    for websocket, recorder in zip(sockets, recorders, strict=True):
+        websocket.close()
+        await recorder.closed()
+    await peer.close()

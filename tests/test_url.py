@@ -295,6 +295,37 @@ async def test_constructor_raises_for_an_invalid_url_and_opens_nothing() -> None
         WebSocket("ws://ho st/")
 
 
+# Fetch section 2.9: what is spoken at these ports is no HTTP, and they are not connected to.
+PORTS = """
+    0 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113 115 117 119 123
+    135 137 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554 556 563 587 601 636 989 990 993 995
+    1719 1720 1723 2049 3659 4045 4190 5060 5061 6000 6566 6665 6666 6667 6668 6669 6679 6697 10080
+"""
+BLOCKED = PORTS.split()
+
+
+async def test_blocked_ports_fail_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connect(*arguments: object, **options: object) -> None:
+        raise AssertionError("somebody connects")
+
+    monkeypatch.setattr("unisocket.adapters._connecting._resolve", connect)
+    for scheme, host in [("ws", "127.0.0.1"), ("wss", "[::1]"), ("https", "user:80@host.test")]:
+        for port in BLOCKED:
+            messages: list[str] = []
+            websocket = WebSocket(f"{scheme}://{host}:{port}/:80", onerror=lambda event: messages.append(event.message))  # noqa: B023
+            recorder = Recorder(websocket)
+            assert await recorder.closed() == ("close", 1006, "", False)
+            assert recorder.types == ["error", "close"]
+            assert messages == [f"port {port} is blocked"]
+
+
+def test_no_other_port_is_blocked() -> None:
+    adapter = CPythonAdapter()
+    refused = [port for port in range(2**16) if adapter.refusal(f"ws://host:{port}/")]
+    assert refused == [int(port) for port in BLOCKED]
+    assert not adapter.refusal("ws://host/:22")
+
+
 @pytest.mark.parametrize(
     ("path", "target"),
     [

@@ -133,6 +133,15 @@ async def test_CloseEvent_has_what_its_constructor_is_given(connect: "Connect", 
         equal((event.type, event.code, event.reason, event.wasClean), ("close", 4000, "bye", True))
 
 
+@case("DOM 2.5, HTML 9.1 and WHATWG 6: what the constructors of events leave out is None, '', 0 or False")
+async def test_events_have_defaults_for_what_their_constructor_is_not_given(connect: "Connect", peer: "Peer") -> None:
+    """Only the type is asked for."""
+    message = MessageEvent("message")
+    equal((message.target, message.data, message.origin, message.lastEventId), (None, None, "", ""))
+    close = CloseEvent("close")
+    equal((close.target, close.code, close.reason, close.wasClean), (None, 0, "", False))
+
+
 def _add_read_only(event: Event, names: "tuple[str, ...]") -> None:
     async def function(connect: "Connect", peer: "Peer") -> None:
         for name in names:

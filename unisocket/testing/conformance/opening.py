@@ -194,6 +194,25 @@ async def test_opening_request_has_path_and_query_of_the_url(connect: "Connect",
     equal(await seen(peer, "violation"), [])
 
 
+@case("RFC 6455 4.1: the request has Host, Upgrade, Connection, the version 13, and a key of its own")
+async def test_opening_request_is_complete_and_its_key_is_new_each_time(connect: "Connect", peer: "Peer") -> None:
+    """The key is 16 bytes in base64, and no connection has that of another."""
+    keys: list[str] = []
+    for number in range(1, 4):
+        await Recorder(connect(peer.url)).wait("open")
+        headers: dict[str, list[str]] = {}
+        for name, value in (await peer.wait_for("request", number))[-1]["headers"]:
+            headers.setdefault(name.lower(), []).append(value)
+        equal(headers["host"], [peer.url.split("/")[2]])
+        equal([value.lower() for value in headers["upgrade"]], ["websocket"])
+        assert "upgrade" in headers["connection"][0].lower(), headers
+        equal(headers["sec-websocket-version"], ["13"])
+        keys += headers["sec-websocket-key"]
+    equal([(len(key), key[-2:]) for key in keys], [(24, "==")] * 3)
+    equal(len(set(keys)), 3)
+    equal(await seen(peer, "violation"), [])
+
+
 def _add_extension(name: str, extension: str) -> None:
     async def function(connect: "Connect", peer: "Peer") -> None:
         await peer.script(["accept", {"extensions": extension}], ["frame", 1, "f248cdc9c90700", {"rsv": 4}])

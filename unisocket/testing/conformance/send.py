@@ -287,6 +287,32 @@ async def test_bufferedAmount_within_one_task_only_grows(connect: "Connect", pee
         equal([websocket.bufferedAmount for _ in range(3)], [1000 * number] * 3)
 
 
+def _add_counted_in_one_task(name: str, extensions: "dict[str, str]") -> None:
+    async def function(connect: "Connect", peer: "Peer") -> None:
+        await peer.script(["accept", extensions])
+        counted: list[tuple[int, int]] = []
+
+        def on_open(event: "Any") -> None:
+            total = 0
+            for size in (0, 1, 125, 126, 65535, 65536, 65537, 200000):
+                for data in ("x" * size, bytes(size), bytearray(size), memoryview(bytes(size))):
+                    event.target.send(data)
+                    total += size
+                    counted.append((event.target.bufferedAmount, total))
+
+        websocket = connect(peer.url, onopen=on_open)
+        messages = await peer.wait_for("message", 32)
+        equal([amount for amount, _ in counted], [total for _, total in counted])
+        equal(sum([message["length"] for message in messages]), counted[-1][1])
+        await until(lambda: websocket.bufferedAmount == 0, "bufferedAmount is 0")
+
+    add_case("test_bufferedAmount_after_each_message_of_one_task_is_their_sum" + name, _COUNTED, function)
+
+
+_add_counted_in_one_task("", {})
+_add_counted_in_one_task("_though_they_are_compressed", {"extensions": "permessage-deflate"})
+
+
 @case("WHATWG 3.1, bufferedAmount: what was handed to the network is not counted any more")
 async def test_bufferedAmount_returns_to_0_when_all_is_sent(connect: "Connect", peer: "Peer") -> None:
     """When the messages have left, nothing is buffered."""
