@@ -5,9 +5,10 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import js
-from pyodide.ffi import can_run_sync, create_proxy, to_js
+from pyodide.ffi import can_run_sync, create_once_callable, create_proxy, to_js
 from pyodide.ffi import run_sync as wait
 
+from unisocket.adapters import Timer
 from unisocket.adapters._asyncio import AsyncioRuntime
 from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, keep, let_go, reported
 from unisocket.adapters._language import Queue, async_next, cancelled, is_coroutine, now, takes_nothing, usv_string
@@ -44,11 +45,34 @@ class PyodideBridge(Bridge):
         return data
 
 
+class PyodideTimer(Timer):
+    """A timer of JavaScript: one of Pyodide's loop stays there for all of its time, cancelled or not."""
+
+    def __init__(self, seconds: float, callback: "Callable[[], Any]") -> None:
+        self._callback = callback
+        self._ring: Any = create_once_callable(self._run)
+        self._id = js.setTimeout(self._ring, int(seconds * 1000))
+
+    def _run(self) -> None:
+        self._ring = None
+        self._callback()
+
+    def cancel(self) -> None:
+        if self._ring is not None:
+            js.clearTimeout(self._id)
+            self._ring.destroy()
+            self._ring = None
+
+
 class PyodideRuntime(AsyncioRuntime):
     """The services for one socket, on Pyodide's loop, which never ends."""
 
     def __init__(self) -> None:
         super().__init__(asyncio.get_running_loop())
+
+    def later(self, seconds: float, callback: "Callable[[], Any]") -> PyodideTimer:
+        context = self._context.copy()
+        return PyodideTimer(seconds, lambda: context.run(callback))
 
     def keep(self, websocket: Any) -> None:
         keep(websocket)

@@ -12,6 +12,7 @@ PATIENCE = 30.0  # seconds that an async test may take; none should take one
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--wheel", type=Path, help="the wheel of unisocket that is installed here; nox gives it")
+    parser.addoption("--connections", type=int, default=300, help="how many tests/test_leaks.py opens in each runtime")
     parser.addoption("--write-support", action="store_true", help="write docs/support.md as it was measured")
 
 

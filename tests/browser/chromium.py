@@ -133,6 +133,12 @@ class Chromium:
         alert.accept()
         return text
 
+    def heap(self) -> int:
+        """Collect the garbage of the page, and return how many bytes JavaScript and the DOM keep."""
+        self._driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+        usage = self._driver.execute_cdp_cmd("Runtime.getHeapUsage", {})
+        return int(usage["usedSize"] + usage["embedderHeapUsedSize"])
+
     def console(self) -> str:
         """Return what has been written to the console since the last call.
 
