@@ -29,11 +29,13 @@ class Adapter:
         capabilities: What this adapter can do beyond the contract or, where a case of the
             conformance suite names it, does not lack.
         close_timeout: How long a peer may take to answer a close frame, in seconds; None = for ever.
+        max_running_handlers: How many coroutines of handlers a socket may run at a time; None = any number.
     """
 
     name = "adapter"
     capabilities: tuple[str, ...] = ()
     close_timeout: float | None = 10.0
+    max_running_handlers: int | None = None
 
     def parse_url(self, url: str) -> str | None:
         """Parse a URL, relative ones against the base, if there is one.

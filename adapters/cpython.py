@@ -56,6 +56,9 @@ class CPythonAdapter(Adapter):
         unix: Path of a Unix socket to connect to, whatever the host of the URL, past all proxies.
         queue_per_host: Whether connections to one host and port open one after the other, as RFC 6455
             section 4.1 has it; by default many may open at a time.
+        max_running_handlers: How many coroutines of async handlers a socket may run at a time; None = any
+            number. When so many run, further events wait, and reading stops: so a fast peer cannot start
+            more of them than memory holds. Handlers that wait for a later message then wait for ever.
         thread: Whether the network runs in one background thread for all sockets, and events where
             `dispatch` calls. `send()` and `close()` are then safe from any thread.
         dispatch: Is given, in that background thread, callables without arguments; it returns at
@@ -100,6 +103,7 @@ class CPythonAdapter(Adapter):
         happy_eyeballs_delay: float | None = 0.25,
         unix: str | None = None,
         queue_per_host: bool = False,
+        max_running_handlers: int | None = None,
         thread: bool = False,
         dispatch: "Callable[[Callable[[], Any]], Any] | None" = None,
     ) -> None:
@@ -112,6 +116,8 @@ class CPythonAdapter(Adapter):
             raise ValueError("dispatch=... goes with thread=True; without it handlers run where the network does")
         if dispatch is not None and not callable(dispatch):
             raise TypeError("dispatch is a callable that takes a callable, not " + type(dispatch).__name__)
+        if max_running_handlers is not None and max_running_handlers < 1:
+            raise ValueError(f"max_running_handlers is None or at least 1, not {max_running_handlers!r}")
         self.ssl = ssl
         self.headers = checked_headers(headers, origin, user_agent)
         self.origin = origin
@@ -128,6 +134,7 @@ class CPythonAdapter(Adapter):
         self.happy_eyeballs_delay = happy_eyeballs_delay
         self.unix = unix
         self.queue_per_host = queue_per_host
+        self.max_running_handlers = max_running_handlers
         self.thread = thread
         self.dispatch = dispatch
 

@@ -23,6 +23,7 @@ from unisocket.testing._wire import (
     PING,
     PONG,
     RSV1,
+    TEXT,
     Request,
     close_body,
     make_frame,
@@ -528,3 +529,124 @@ async def test_tls_over_a_unix_socket(tmp_path: Path, authority: Authority) -> N
     async with fault_server(opened(CLOSE_FRAME), path=path, ssl=authority.server()):
         events = await events_of(nullcontext("wss://127.0.0.1/"), "", unix=path, ssl=authority.trusting)
     assert events == [("open",), CLOSED]
+
+
+# Handlers
+
+
+class Crowd:
+    """An async `onmessage` whose calls end when they are told to.
+
+    Attributes:
+        seen: The messages, in the order of their handlers' beginning.
+        running: How many run; `most` is how many did at most.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.running = self.most = 0
+        self.may_end = asyncio.Semaphore(0)
+
+    async def __call__(self, event: Any) -> None:
+        self.seen.append(event.data)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.may_end.acquire()
+        finally:
+            self.running -= 1
+
+    async def until(self, seen: int) -> None:
+        """Wait until so many have begun, and see that no more do."""
+        while len(self.seen) < seen:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        assert len(self.seen) == seen
+
+
+TEN = [str(number) for number in range(10)]
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in_one_packet", "apart"])
+@pytest.mark.parametrize(("limit", "at_first"), [(1, 1), (3, 3), (10, 10), (None, 10)])
+async def test_max_running_handlers_lets_so_many_run(limit: int | None, at_first: int, apart: bool) -> None:
+    """Contract section 2: handlers that run never stop the reading, unless this is asked for."""
+    crowd = Crowd()
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept()
+        for text in TEN:
+            await peer.send(make_frame(TEXT, text.encode()))
+            await asyncio.sleep(0.002 if apart else 0)
+        await peer.send(CLOSE_FRAME)
+
+    async with all_ends(), fault_server(fault) as url:
+        websocket = WebSocket(url, adapter=CPythonAdapter(max_running_handlers=limit), onmessage=crowd)
+        recorder = Recorder(websocket)
+        await crowd.until(at_first)
+        assert recorder.types[-1:] == (["close"] if limit is None else ["message"])
+        for ended in range(1, 11):
+            crowd.may_end.release()
+            await crowd.until(min(at_first + ended, 10))
+        assert await recorder.closed() == CLOSED
+    assert recorder.messages == crowd.seen == TEN
+    assert crowd.most == at_first
+
+
+async def test_max_running_handlers_stops_the_peer() -> None:
+    crowd = Crowd()
+    sent = 0
+
+    async def fault(peer: Peer) -> None:
+        nonlocal sent
+        await peer.accept()
+        for _ in range(1000):
+            await peer.send(make_frame(BINARY, bytes(MIB // 4)))
+            sent += 1
+        await peer.send(CLOSE_FRAME)
+
+    async with all_ends(), fault_server(fault) as url:
+        websocket = WebSocket(url, adapter=CPythonAdapter(max_running_handlers=2), onmessage=crowd)
+        await crowd.until(2)
+        before = -1
+        while before != sent:
+            before = sent
+            await asyncio.sleep(0.1)
+        assert sent < 200  # what the kernel holds
+        for _ in range(1000):
+            crowd.may_end.release()
+        assert await Recorder(websocket).closed() == CLOSED
+    assert (len(crowd.seen), crowd.most) == (1000, 2)
+
+
+@pytest.mark.parametrize("how", ["from_outside", "in_the_handler"])
+async def test_close_with_max_running_handlers_does_not_wait_for_them(how: str) -> None:
+    """What the handlers did not get by then is dropped, as ever after a close()."""
+    crowd = Crowd()
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept(make_frame(TEXT, b"hello") * 10)
+        await peer.send(make_frame(TEXT, b"hello") * 10)
+        assert await peer.close_code() == 4000
+        await peer.send(make_frame(CLOSE, close_body(4000)))
+
+    async def on_message(event: Any) -> None:
+        if how == "in_the_handler":
+            event.target.close(4000)
+        await crowd(event)
+
+    async with all_ends(), fault_server(fault) as url:
+        websocket = WebSocket(url, adapter=CPythonAdapter(max_running_handlers=2), onmessage=on_message)
+        recorder = Recorder(websocket)
+        await crowd.until(1 if how == "in_the_handler" else 2)
+        websocket.close(4000)
+        assert await recorder.closed() == ("close", 4000, "", True)
+        assert crowd.running == len(crowd.seen) <= 2
+        crowd.may_end.release()
+        crowd.may_end.release()
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_max_running_handlers_is_at_least_one(limit: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        CPythonAdapter(max_running_handlers=limit)

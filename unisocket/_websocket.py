@@ -134,6 +134,10 @@ class WebSocket:
         self._close_timer: Timer | None = None
         self._close_timeout = adapter.close_timeout
         self._unstarted = 0
+        self._running = 0  # coroutines of handlers
+        self._max_running = adapter.max_running_handlers
+        self._stops = 0  # reasons not to read
+        self._is_crowded = False
         self._last_event: Event | None = None
         self._last_handlers = 0
         self._connection: Connection | None = None  # what `connect()` made over this
@@ -329,6 +333,8 @@ class WebSocket:
         elif self._state == OPEN:
             self._move(CLOSING)
             self._transport.close(code, reason)
+            if self._is_crowded:
+                self._runtime.soon(self._release)
             self._watch_close(self._transport.buffered())
 
     def _watch_close(self, buffered: int) -> None:
@@ -513,7 +519,10 @@ class WebSocket:
         for coroutine in coroutines:
             if event is self._last_event:
                 self._last_handlers += 1
+            self._running += 1
             self._runtime.spawn(self._run(coroutine, event, hold))
+        if self._max_running is not None:
+            self._wait_for_handlers()
 
     async def _run(self, coroutine: "Coroutine[Any, Any, Any]", event: Event, hold: bool) -> None:
         if hold:
@@ -525,13 +534,40 @@ class WebSocket:
         except Exception as error:
             report(error, event)
         finally:
+            self._running -= 1
+            if self._is_crowded:
+                self._runtime.soon(self._release)
             if event is self._last_event:
                 self._let_go()
 
+    def _wait_for_handlers(self) -> None:
+        """Hold back what comes, and read no more, while as many handlers run as may."""
+        crowded = self._state == OPEN and self._running >= (self._max_running or 0)
+        if crowded and self._held is None:
+            self._held = []
+            self._aim()
+        if crowded != self._is_crowded:
+            self._is_crowded = crowded
+            self._stop_reading() if crowded else self._read_on()
+
+    def _stop_reading(self) -> None:
+        """Have one more reason not to read."""
+        self._stops += 1
+        if self._stops == 1:
+            self._transport.pause()
+
+    def _read_on(self) -> None:
+        """Have one reason less."""
+        self._stops -= 1
+        if not self._stops:
+            self._transport.resume()
+
     def _release(self) -> None:
         """Deliver what was held back, up to the next event with coroutines."""
+        if self._max_running is not None:
+            self._wait_for_handlers()
         held = self._held
-        if held is None or self._unstarted:
+        if held is None or self._unstarted or self._is_crowded:
             return
         self._held = None
         self._aim()

@@ -311,7 +311,7 @@ class Connection:
             self._receiver.set_result(None)
         if (len(queue) >= self._max_queue or self._size >= MAX_QUEUE_BYTES) and not self._paused:
             self._paused = True
-            self.websocket._transport.pause()
+            self.websocket._stop_reading()
 
     def _take(self) -> "Any":
         data = self._queue.popleft()
@@ -337,7 +337,7 @@ class Connection:
     def _read_on(self) -> None:
         if self._paused:
             self._paused = False
-            self.websocket._transport.resume()
+            self.websocket._read_on()
 
     def _on_error(self, event: "Event") -> None:
         self._failure = event.message
