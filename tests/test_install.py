@@ -555,7 +555,7 @@ def test_assets_keeps_a_page_and_a_program_that_were_changed(served_folder: Path
 def test_assets_says_what_is_missing_and_how_to_get_it(tmp_path: Path) -> None:
     empty = command("assets", str(tmp_path / "site"), "--runtime", "pyodide", "--from", str(tmp_path))
     assert empty.stderr == (
-        f"unisocket: {tmp_path} has no pyodide.mjs: `--from` takes the folder that has the files of pyodide\n"
+        f"unisocket: {tmp_path} has no pyodide.mjs: `--from` takes the folder that has the files of Pyodide\n"
     )
     no_npm = command("assets", str(tmp_path / "site"), "--runtime", "pyodide", PATH="/nowhere")
     assert no_npm.returncode == 1

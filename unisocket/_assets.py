@@ -33,7 +33,7 @@ PAGES = PACKAGE / "_pages"
 
 # "" is what programs need; the others come on top of it, in files of their own.
 PARTS = ("", "testing", "compat")
-RUNTIMES = ("brython", "pyodide", "micropython")
+RUNTIMES = {"brython": "Brython", "pyodide": "Pyodide", "micropython": "MicroPython"}
 
 # What only CPython can use, or needs.
 _CPYTHON = ("__main__.py", "_assets.py", "_minify.py", "testing/_endpoint.py", "testing/_wire.py", "testing/peer.py")
@@ -175,7 +175,7 @@ def lay_out(folder: Path, runtime: str, source: Path | None = None) -> list[str]
     page, start, hello = (
         (PAGES / name).read_text(encoding="utf-8") for name in ("page.html", f"{runtime}.html", "hello.txt")
     )
-    own = {"index.html": page.replace("RUNTIME", runtime).replace("START\n", start), "hello.py": hello}
+    own = {"index.html": page.replace("RUNTIME", RUNTIMES[runtime]).replace("START\n", start), "hello.py": hello}
     kept = [name for name, text in own.items() if (folder / name).exists() and (folder / name).read_text() != text]
     write(folder, {name: text for name, text in own.items() if name not in kept})
     return kept
@@ -226,6 +226,8 @@ def _copy_runtime(runtime: str, source: Path, target: Path) -> None:
     for pattern in _RUNTIME_FILES[runtime]:
         files = list(source.glob(pattern))
         if not files:
-            raise AssetError(f"{source} has no {pattern}: `--from` takes the folder that has the files of {runtime}")
+            raise AssetError(
+                f"{source} has no {pattern}: `--from` takes the folder that has the files of {RUNTIMES[runtime]}"
+            )
         for file in files:
             shutil.copy(file, target)

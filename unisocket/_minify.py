@@ -64,7 +64,12 @@ class _Bare(ast.NodeTransformer):
         return ast.copy_location(ast.Assign([node.target], node.value), self.generic_visit(node))
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        return None if ast.unparse(node) == "TYPE_CHECKING = False" else self.generic_visit(node)
+        # Without __all__ a star imports the same names, and some more.
+        dropped = ast.unparse(node.targets[0]) in {"TYPE_CHECKING", "__all__"}
+        return None if dropped else self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST | None:
+        return None if ast.unparse(node.target) == "__all__" else self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.Constant(False) if node.id == "TYPE_CHECKING" else node
