@@ -1,7 +1,8 @@
 """Makes a portable module short to send: the same program, for Brython and MicroPython.
 
-Without comments, docstrings and annotations; local variables get short names; simple statements
-share a line. Names that anybody else may use stay, and so do the messages of exceptions.
+Without comments, docstrings and annotations; local variables get short names, and so do the parameters
+of private functions, which are given by position; simple statements share a line. Names that anybody
+else may use stay, and so do the messages of exceptions.
 """
 
 import ast
@@ -111,6 +112,7 @@ def _shorten_locals(tree: ast.Module) -> None:
     A name that means anything else there, or in the module, stays: so each of its uses is the variable.
     """
     kept = {*dir(builtins), *keyword.kwlist, *keyword.softkwlist}
+    keywords = {str(node.arg) for node in ast.walk(tree) if isinstance(node, ast.keyword)}
     functions = list(_outermost(tree))
     inside = {id(node) for function in functions for node in ast.walk(function)}
     kept.update(name for node in ast.walk(tree) if id(node) not in inside for name in _bound(node))
@@ -120,17 +122,31 @@ def _shorten_locals(tree: ast.Module) -> None:
         if any(isinstance(node, ast.ClassDef) for node in nodes):
             continue
         names = [node for node in nodes if isinstance(node, ast.Name)]
-        selves = [node for node in nodes if isinstance(node, ast.arg) and node.arg == "self"]
-        stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | {node.arg for node in selves}
-        others = {name for node in nodes if not isinstance(node, ast.Name) for name in _bound(node)} - {"self"}
+        parameters = list(_given_by_position(nodes, keywords))
+        renamed = {id(node) for node in (*names, *parameters)}
+        stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | {node.arg for node in parameters}
+        others = {name for node in nodes if id(node) not in renamed for name in _bound(node)}
         uses = Counter(node.id for node in names if node.id in stored - others - kept)
         taken = kept | others | {node.id for node in names}
         short = (letter for letter in _short_names() if letter not in taken)
         new = {long: next(short) for long, _ in uses.most_common() if len(long) > 1}
         for name in names:
             name.id = new.get(name.id, name.id)
-        for parameter in selves:
-            parameter.arg = new.get("self", "self")
+        for parameter in parameters:
+            parameter.arg = new.get(parameter.arg, parameter.arg)
+
+
+def _given_by_position(nodes: list[ast.AST], keywords: set[str]) -> Iterator[ast.arg]:
+    """Yield the parameters that nobody names: of what is private, of lambdas and operators, and every `self`."""
+    for node in nodes:
+        if isinstance(node, _FUNCTIONS):
+            name = getattr(node, "name", "_")
+            is_private = name.startswith("_") and name != "__init__"
+            yield from (
+                parameter
+                for parameter in node.args.args
+                if parameter.arg == "self" or (is_private and parameter.arg not in keywords)
+            )
 
 
 def _outermost(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda]:
