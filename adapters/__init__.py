@@ -92,9 +92,16 @@ class Transport:
         polls: Whether the peer's close frame is seen only by `poll()`. What is sent after it, and before
             it is seen, is for the transport to drop, and for `buffered()` to count.
         any_text: Whether `send_text()` makes a USVString of any str itself.
+        pauses: Whether `pause()` stops the reading.
+        batches: Whether it tells of the messages of one read in a row, and calls `sink.batch`.
+        shared: What those who block may receive from and send to in their own threads, past the
+            network's; None = nothing.
     """
 
     raw: "Any" = None
+    pauses = False
+    batches = False
+    shared: "Any" = None
     polls = False
     any_text = False
 
@@ -127,7 +134,7 @@ class Transport:
         """Look whether the peer's close frame has come, where the runtime does not tell by itself."""
 
     def pause(self) -> None:
-        """Stop reading, where the runtime can."""
+        """Stop reading, where the runtime can; what was read is told all the same."""
 
     def resume(self) -> None:
         """Read again."""
@@ -154,11 +161,13 @@ class Sink:
         closing: `closing()`: the peer's close frame has come.
         closed: `closed(code, reason, clean, message)`: once, last. The peer's code (1005 = none,
             1006 = no close frame) and reason, whether the handshake was completed, and why not.
+        batch: `batch()`, where it is not None, is called after the messages of one read, by a transport that
+            `batches`.
         time: What `timeStamp` is of the messages that are told of now, where the transport reads
             the clock once for many; else None.
     """
 
-    __slots__ = ("binary", "closed", "closing", "drained", "opened", "text", "time")
+    __slots__ = ("batch", "binary", "closed", "closing", "drained", "opened", "text", "time")
 
     def __init__(
         self,
@@ -175,6 +184,7 @@ class Sink:
         self.drained = drained
         self.closing = closing
         self.closed = closed
+        self.batch: Callable[[], None] | None = None
         self.time: float | None = None
 
 

@@ -295,16 +295,20 @@ class Background:
 
     def runs_here(self) -> bool:
         """Return whether this is its thread."""
-        return threading.current_thread() is self._thread
+        return self._thread is not None and threading.get_ident() == self._thread.ident
 
-    def run(self, make: Callable[[], Coroutine[Any, Any, Any]], put_back: Callable[[Any], None] | None) -> Any:
-        """See `cpython.run_sync`."""
-        loop = self.loop()
+    def refuse_here(self) -> None:
+        """Raise RuntimeError in its thread, which must not block."""
         if self.runs_here():
             raise RuntimeError(
                 "a handler runs where the network does, which a blocking call here would wait for: "
                 "use the target of the event, whose send() and close() return at once"
             )
+
+    def run(self, make: Callable[[], Coroutine[Any, Any, Any]], put_back: Callable[[Any], None] | None) -> Any:
+        """See `cpython.run_sync`."""
+        loop = self.loop()
+        self.refuse_here()
         errand = Errand(make, put_back)
         try:
             loop.call_soon_threadsafe(errand.start)

@@ -155,6 +155,8 @@ class ThreadTransport(Transport):
         runtime: The services of the socket.
     """
 
+    pauses = True
+
     def __init__(
         self, adapter: "CPythonAdapter", url: str, protocols: list[str], sink: Sink, runtime: ThreadRuntime
     ) -> None:

@@ -14,10 +14,10 @@ import math
 import mmap
 import os
 import threading
-import time
 import weakref
 import zlib
 from collections.abc import Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import websockets.asyncio.client
@@ -100,6 +100,15 @@ def new_masks() -> bytes:
     return next(_masks)
 
 
+def masked(first: int, data: bytes) -> bytes:
+    """Return the frame of a client for less than `LARGE` bytes of payload (RFC 6455 sections 5.2 and 5.3)."""
+    size = len(data)
+    mask = next(_masks, None) or new_masks()
+    if size < 126:
+        return HEADERS[first][size] + mask + apply_mask(data, mask)
+    return bytes((first, 0xFE, size >> 8, size & 0xFF)) + mask + apply_mask(data, mask)
+
+
 def _forget_masks() -> None:
     global _masks
     _masks = iter(())
@@ -148,6 +157,9 @@ class CPythonTransport(Transport):
         sink: Is told what happens.
         runtime: The services of the socket.
     """
+
+    pauses = True
+    batches = True
 
     def __init__(
         self, adapter: "CPythonAdapter", url: str, protocols: list[str], sink: Sink, runtime: "CPythonRuntime"
@@ -232,7 +244,10 @@ class CPythonTransport(Transport):
             await connect
 
     def _make(self, *args: Any, **options: Any) -> "Connection":
-        self.raw = Connection(self, *args, **options)
+        from unisocket.adapters import _blocking, _cpython
+
+        kind = _blocking.SharedConnection if _cpython.background.runs_here() else Connection
+        self.raw = kind(self, *args, **options)
         return self.raw
 
     # What the socket asks for; while it is open, `raw` is what sends
@@ -253,6 +268,8 @@ class CPythonTransport(Transport):
         if connection is not None and connection.protocol.state is OPEN:
             connection.protocol.send_close(code, reason)
             connection.send_data()
+            if self.shared is not None:
+                self.shared.take_back()  # who blocks must not wait for the answer
 
     def abort(self) -> None:
         self.sink = None
@@ -269,6 +286,9 @@ class CPythonTransport(Transport):
             task._log_destroy_pending = False
             with contextlib.suppress(RuntimeError):  # of what asks the loop on its way out
                 task.get_coro().close()
+        if self.shared is not None:
+            self.shared.leave()
+            self.shared = None
         transport: Any = getattr(self.raw, "transport", None)
         if hasattr(transport, "_ssl_protocol"):
             transport._closed = True
@@ -292,18 +312,27 @@ class CPythonTransport(Transport):
             sink.closed(code, reason, clean, message)
 
 
-class Buffers(threading.local):
-    """The buffer that all connections of a thread read into; one that is being delivered is not read into."""
+class Refusal(Exception):
+    """The peer broke the rules: the code of the close frame that it gets, and why."""
+
+
+class Buffers:
+    """The buffer that all connections of a thread read into; one that is being delivered is not read into.
+
+    Attributes:
+        free: The buffer; None while it is delivered.
+    """
+
+    __slots__ = ("_large", "free")
 
     def __init__(self) -> None:
-        self._free: memoryview | None = memoryview(bytearray(BUFFER))
-        self._shared = self._free
+        self.free: memoryview | None = memoryview(bytearray(BUFFER))
         self._large: memoryview | None = None
 
     def take(self, tail: int) -> memoryview:
         """Return a buffer to read into, behind the tail that was left of the last."""
-        if self._free is not None and tail < BUFFER:
-            return self._free
+        if self.free is not None and tail < BUFFER:
+            return self.free
         return memoryview(bytearray(max(BUFFER, 2 * tail)))
 
     def take_large(self, size: int) -> memoryview:
@@ -317,26 +346,29 @@ class Buffers(threading.local):
             large = memoryview(mmap.mmap(-1, size))
         return large[:size]
 
+    def forget_large(self) -> None:
+        """Keep no large buffer."""
+        self._large = None
+
     def give_back_large(self, view: memoryview) -> None:
         """Keep the buffer of a large frame for the next one."""
         large = memoryview(view.obj)
         if len(large) <= KEPT and (self._large is None or len(self._large) < len(large)):
             self._large = large
 
-    def lend(self, view: memoryview) -> bool:
-        """Note that a buffer is being delivered; returns whether it is the shared one."""
-        shared = view is self._free
-        if shared:
-            self._free = None
-        return shared
 
-    def give_back(self, shared: bool) -> None:
-        """Note that it was delivered."""
-        if shared:
-            self._free = self._shared
+_here = threading.local()
 
 
-_buffers = Buffers()
+def buffers() -> Buffers:
+    """Return those of this thread."""
+    try:
+        found: Buffers = _here.buffers
+    except AttributeError:
+        found = _here.buffers = Buffers()
+    return found
+
+
 _NOTHING = memoryview(b"")
 
 
@@ -346,6 +378,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     Args:
         owner: The transport.
     """
+
+    _guest: Sink | None = None  # who is told while this is lent to a thread that blocks
 
     def __init__(self, owner: CPythonTransport, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -370,7 +404,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         # What is being delivered, where its next frame begins, and which delivery that is.
         self._view: memoryview | None = None
         self._position = self._end_of_view = self._round = 0
+        self._buffers = buffers()
         self._limit = float("inf") if self.protocol.max_message_size is None else self.protocol.max_message_size
+        self._frame_limit = max(self._limit, MAX_CONTROL)
+        self._text_first = self._binary_first = NONE  # the first bytes of what is cut out here
         self._fragments = bytearray()
         self._opcode = Opcode.CONT
         # Sending: the frames of this task; how many bytes were written; where the writes that the
@@ -397,7 +434,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         # If a handler spins the loop in the middle of a delivery, the older frames come first.
         view = self._view
         tail = self._tail if view is None else bytes(view[self._position : self._end_of_view])
-        self._buffer = buffer = _buffers.take(len(tail))
+        self._buffer = buffer = self._buffers.take(len(tail))
+        if not tail:
+            self._filled = 0
+            return buffer
         buffer[: len(tail)] = tail
         self._filled = len(tail)
         return buffer[len(tail) :]
@@ -501,6 +541,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if len(extensions) == 1 and isinstance(extensions[0], Deflate):
             self._inflates = None if extensions[0].each_anew else extensions[0]
             self._deflater = getattr(extensions[0], "encoder", None)
+        self._look_for_data()
         self._watch()
         self.owner.opened(self)
 
@@ -511,63 +552,61 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._lacking -= size
         if self._lacking:
             return
-        large, self._large = self._large, None
-        sink = self.owner.sink
+        large, sink = self._large, self._guest or self.owner.sink
         assert large is not None
         if sink is None or self._ended:
+            self._large = None
             return
-        sink.time = time.monotonic() * 1000
-        if self.protocol.current_size is None and self._header[0] == TEXT:
-            self._deliver_text(large)
-        else:
-            data = bytes(large)
-            if self.protocol.current_size is None and self._header[0] == BINARY:
-                sink.binary(data)
+        sink.time = monotonic() * 1000
+        first = self._header[0]
+        try:
+            if first == self._text_first:
+                text = self._text(large)
+                self._large = None
+                sink.text(text)
             else:
-                self._hand_over(self._header + data)
-        _buffers.give_back_large(large)
+                data = bytes(large)
+                self._large = None
+                if first == self._binary_first:
+                    sink.binary(data)
+                else:
+                    self._hand_over(self._header + data)
+        except Refusal as refusal:
+            self._refuse(refusal)
+        finally:
+            if sink.batch is not None:
+                sink.batch()
+        self._buffers.give_back_large(large)
 
     def _deliver(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int) -> None:
-        """Deliver the whole frames of what was read, and keep the beginning of the next."""
+        """Deliver the whole frames of what was read (RFC 6455 section 5.2), and keep the beginning of the next."""
         if not self._reading:
             self._tail = bytes(view[:end])
             self._view = None
             self._round += 1  # if this is a nested call, it has all
             return
+        guest = self._guest
+        sink = guest or self.owner.sink
+        buffers = self._buffers
+        shared = view is buffers.free
+        corked = self._corked
         self._view = view
         self._position = 0
         self._end_of_view = end
         self._round = current = self._round + 1
-        shared = _buffers.lend(view)
-        try:
-            self._cut(data, view, end, current)
-        finally:
-            _buffers.give_back(shared)
-            if self._view is view:  # and no nested call went on with it
-                self._view = None
-                if self._position < end and not self._ended:
-                    # A handler raised KeyboardInterrupt or the like, and the frames behind are not lost; or they
-                    # are held back.
-                    self._tail = bytes(view[self._position : end])
-                    if self._reading:
-                        self._go_on_later()
-
-    def _cut(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int, current: int) -> None:
-        """Cut out the frames (RFC 6455 section 5.2)."""
-        sink = self.owner.sink
-        if sink is None or self._ended:
-            self._position = end
-            return
-        sink.time = time.monotonic() * 1000
-        corked, self._corked = self._corked, True
-        limit = max(self._limit, MAX_CONTROL)
         latin, copy = "", b""
-        # In the middle of a fragmented message every data frame is `websockets`' business, and a limit so low, too.
-        whole = (TEXT, BINARY) if limit > MAX_CONTROL else (NONE, NONE)
-        text, binary = whole if self.protocol.current_size is None else (NONE, NONE)
+        text, binary = self._text_first, self._binary_first
+        limit = self._frame_limit
         last = end - 1
         stop = 0
         try:
+            if shared:
+                buffers.free = None  # while it is delivered, nothing is read into it
+            if sink is None or self._ended:
+                self._position = end
+                return
+            self._corked = guest is None
+            sink.time = monotonic() * 1000
             while stop < last:
                 begin = stop
                 first = data[begin]
@@ -578,20 +617,20 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                     if stop <= end:
                         # Short messages: one copy of all that was read, and a slice of it for each.
                         if first == text:
-                            self._position = stop
                             latin = latin or str(view[:end], "latin-1")
                             message = latin[start:stop]
-                            if message.isascii():
-                                sink.text(message)
-                            else:
-                                self._deliver_text(view[start:stop])
+                            if not message.isascii():
+                                message = self._text(view[start:stop])
+                            self._position = stop
+                            sink.text(message)
                             if self._round != current:
                                 return  # a handler spun the loop, and a nested call went on; or it is over
                             continue
                         if first == binary:
-                            self._position = stop
                             copy = copy or bytes(view[:end])
-                            sink.binary(copy[start:stop])
+                            payload = copy[start:stop]
+                            self._position = stop
+                            sink.binary(payload)
                             if self._round != current:
                                 return
                             continue
@@ -603,56 +642,72 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                     least = 126 if size == 126 else 2**16
                     size = int.from_bytes(view[begin + 2 : start], "big")
                     if not least <= size < 2**63:
-                        self._refuse(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
-                        return
+                        raise Refusal(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
                     stop = start + size
                 else:
                     size = NONE  # masked, which a server must not do
                 if stop > end or size == NONE or size > limit:
-                    self._position = end
                     # Control frames may stand within a message, and are no part of its size.
                     room = limit if first & CONTROL else self._limit - (self.protocol.current_size or 0)
                     if NONE < size <= room and self._is_orderly(first, size):
                         self._keep(view[begin:end], start - begin, size)
                     else:
-                        self._hand_over(bytes(view[begin:end]))  # to be told what is wrong
+                        self._pass_on(view[begin:end])  # to be told what is wrong
                         if not self._ended:  # it would be told later
-                            self._refuse(CloseCode.PROTOCOL_ERROR, "a frame that is not as RFC 6455 has it")
+                            raise Refusal(CloseCode.PROTOCOL_ERROR, "a frame that is not as RFC 6455 has it")
                     return
-                self._position = stop
                 if first == text:
-                    self._deliver_text(view[start:stop])
+                    message = self._text(view[start:stop])
+                    self._position = stop
+                    sink.text(message)
                 elif first == binary:
-                    sink.binary(bytes(view[start:stop]))
+                    payload = bytes(view[start:stop])
+                    self._position = stop
+                    sink.binary(payload)
                 elif first ^ DEFLATED in (text, binary) and self._inflates is not None and size < SHORT_DEFLATED:
+                    self._position = stop
                     self._inflate(first, bytes(view[start:stop]))
                 else:
-                    self._hand_over(bytes(view[begin:stop]))
-                    text, binary = whole if self.protocol.current_size is None else (NONE, NONE)
+                    self._pass_on(view[begin:stop])
+                    text, binary = self._text_first, self._binary_first
                 if self._round != current:
                     return
             if stop < end:
-                self._position = end
                 self._keep(view[stop:end], 0, 0)
+        except Refusal as refusal:
+            self._refuse(refusal)
         finally:
+            if shared:
+                buffers.free = view
             self._corked = corked
-            if self._payload and not corked:
+            if sink is not None and sink.batch is not None:
+                sink.batch()
+            if self._payload and not corked and guest is None:
                 self._end_task()
+            if self._view is view:  # and no nested call went on with it
+                self._view = None
+                if self._position < end and not self._ended:
+                    # A handler raised KeyboardInterrupt or the like, and the frames behind are not lost; or they
+                    # are held back.
+                    self._tail = bytes(view[self._position : end])
+                    if self._reading:
+                        self._go_on_later()
 
     def _keep(self, beginning: memoryview, header: int, size: int) -> None:
         """Keep the beginning of a frame until the rest has come; with its header, if that is whole, and its size."""
         if header + size > BUFFER:
             try:
-                self._large = _buffers.take_large(size)
+                large = self._buffers.take_large(size)
             except (OSError, OverflowError):  # there is no limit but this
-                self._refuse(CloseCode.MESSAGE_TOO_BIG, f"no memory for {size} bytes")
-                return
-            self._header = bytes(beginning[:header])
+                raise Refusal(CloseCode.MESSAGE_TOO_BIG, f"no memory for {size} bytes") from None
             part = len(beginning) - header
-            self._large[:part] = beginning[header:]
-            self._lacking = size - part
+            large[:part] = beginning[header:]
+            # In one go, here and below: whoever interrupts (Ctrl-C in a thread that blocks) finds a whole state.
+            self._header = bytes(beginning[:header])
+            self._large, self._lacking, self._position = large, size - part, self._end_of_view
         else:
-            self._tail = bytes(beginning)
+            tail = bytes(beginning)
+            self._tail, self._position = tail, self._end_of_view
 
     def _is_orderly(self, first: int, size: int) -> bool:
         """Whether a frame may go on after these first bytes; else waiting for the rest is of no use."""
@@ -661,8 +716,13 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             return first in (0x88, 0x89, 0x8A) and size <= MAX_CONTROL
         return opcode <= 2 and not first & (0x30 if self.protocol.extensions else 0x70)
 
+    def _pass_on(self, frame: memoryview) -> None:
+        """Let `websockets` take a frame that is not a whole data frame, and go on behind it."""
+        self._position += len(frame)
+        self._hand_over(bytes(frame))
+
     def _hand_over(self, data: bytes) -> None:
-        """Let `websockets` take a frame that is not a whole data frame."""
+        """Let `websockets` take a frame."""
         if data[0] == PING and self.paused:
             self._late_ping = data  # while no pong can leave, the last ping will do (RFC 6455 section 5.5.3)
             return
@@ -676,9 +736,15 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             protocol.current_size, protocol.max_message_size = size, limit
         else:
             super().data_received(data)
+        self._look_for_data()
         error = protocol.parser_exc
         if error is not None and not self._ended:
             self._fail(explain(error))
+
+    def _look_for_data(self) -> None:
+        """Cut data frames out, but in the middle of a fragmented message, and if no message may be long."""
+        cut = self.protocol.current_size is None and self._limit > MAX_CONTROL
+        self._text_first, self._binary_first = (TEXT, BINARY) if cut else (NONE, NONE)
 
     def _inflate(self, first: int, data: bytes) -> None:
         """Deliver a short message that is compressed (RFC 7692 section 7.2.2)."""
@@ -689,38 +755,40 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         try:
             inflated = inflater.decompress(data + END_OF_DEFLATED, limit)
             if inflater.unconsumed_tail:
-                raise PayloadTooBig(None, limit)  # noqa: TRY301  as `go_on()` does
+                raise PayloadTooBig(None, limit)
             if inflater.eof:
                 inflated = deflate.go_on(inflated, self.protocol.max_message_size)
         except zlib.error:
-            self._refuse(CloseCode.PROTOCOL_ERROR, "decompression failed")
+            raise Refusal(CloseCode.PROTOCOL_ERROR, "decompression failed") from None
         except PayloadTooBig as error:
-            self._refuse(CloseCode.MESSAGE_TOO_BIG, str(error))
-        else:
-            if first & 0x0F == Opcode.TEXT:
-                self._deliver_text(inflated)
-            elif self.owner.sink is not None:
-                self.owner.sink.binary(inflated)
-            if not self._reading:
-                self._hold_back(len(inflated))
+            raise Refusal(CloseCode.MESSAGE_TOO_BIG, str(error)) from None
+        self._deliver_one(first & 0x0F, inflated)
 
-    def _hold_back(self, size: int) -> None:
-        """Deliver no more of what was read, when much has come of it since `pause()`.
+    def _deliver_one(self, opcode: int, data: bytes) -> None:
+        """Deliver a message that may be much larger than what was read.
 
-        Uncompressed, one read has little; but it may inflate a thousandfold.
+        When much has come of one read since `pause()`, no more of it is delivered: it may inflate a thousandfold.
         """
-        self._surplus += size
-        if self._surplus > BUFFER and not self._reading:
-            self._round += 1  # `_cut()` stops
-
-    def _deliver_text(self, data: BytesLike) -> None:
-        try:
-            text = str(data, "utf-8")
-        except UnicodeDecodeError as error:
-            self._refuse(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+        sink = self.owner.sink
+        if sink is None:
             return
-        if self.owner.sink is not None:
-            self.owner.sink.text(text)
+        if opcode == Opcode.TEXT:
+            sink.text(self._text(data))
+        else:
+            sink.binary(data)
+        if sink.batch is not None:
+            sink.batch()
+        if not self._reading:
+            self._surplus += len(data)
+            if self._surplus > BUFFER:
+                self._round += 1  # `_deliver()` stops
+
+    def _text(self, data: BytesLike) -> str:
+        """Decode a message (RFC 6455 section 8.1)."""
+        try:
+            return str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            raise Refusal(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}") from None
 
     def _process_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PONG:
@@ -735,12 +803,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             if frame.fin:
                 data = bytes(self._fragments or frame.data)
                 self._fragments.clear()
-                if self._opcode is Opcode.TEXT:
-                    self._deliver_text(data)
-                elif self.owner.sink is not None:
-                    self.owner.sink.binary(data)
-                if not self._reading:
-                    self._hold_back(len(data))
+                self._deliver_one(self._opcode, data)
 
     # Sending
 
@@ -785,15 +848,11 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             data = (self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
             size = len(data)
             first |= DEFLATED
-        mask = next(_masks, None) or new_masks()
-        if size < 126:
-            self._frames.append(HEADERS[first][size] + mask + apply_mask(data, mask))
-        elif size < LARGE:
-            self._frames.append(bytes((first, 0xFE, size >> 8, size & 0xFF)) + mask + apply_mask(data, mask))
+        if size < LARGE:
+            self._frames.append(masked(first, data))
         else:
-            self._frames.append(bytes((first, 0xFF)) + size.to_bytes(8, "big") + mask)
-            self._write_out()
-            self._write(apply_mask(data, mask))
+            mask = next(_masks, None) or new_masks()
+            self._write_large(bytes((first, 0xFF)) + size.to_bytes(8, "big") + mask, apply_mask(data, mask))
         if at_once or len(self._frames) >= (MANY if size < 126 else MANY_LONG):
             self._write_out()
 
@@ -806,6 +865,11 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             data = b"".join(self._frames)
             self._frames.clear()
             self._write(data)
+
+    def _write_large(self, head: bytes, payload: bytes) -> None:
+        self._frames.append(head)
+        self._write_out()
+        self._write(payload)
 
     def _write(self, data: bytes) -> None:
         self._written += len(data)
@@ -856,8 +920,9 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._hang_up()
         self.owner.runtime.soon(lambda: self.owner.closed(close.code, close.reason, True, ""))
 
-    def _refuse(self, code: CloseCode, message: str) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Tell the peer that it broke the rules, and give it up."""
+        code, message = refusal.args
         self.protocol.fail(code, message)
         self.send_data()
         self._fail(message)

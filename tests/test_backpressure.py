@@ -25,7 +25,9 @@ from unisocket.testing._wire import BINARY, CLOSE, RSV1, TEXT, close_body, make_
 from unisocket.testing.script import Peer, numbered
 
 MIB = 2**20
-GROWTH = MAX_QUEUE_BYTES + 16 * MIB  # of memory, at most
+GROWTH = (
+    MAX_QUEUE_BYTES + 24 * MIB
+)  # of memory, at most: of 1 GiB, in messages of up to 4 MiB, of which some are copies
 ON_THE_WAY = 64 * MIB  # what the kernel may hold of 1 GiB, both ends together
 STALL = 0.5  # seconds without progress
 SECONDS = 20.0  # for all

@@ -14,7 +14,7 @@ from certificates import Authority
 from fault_server import Peer, all_ends, blackhole, fault_server, no_complaints, opened, resolve_with
 from proxies import connect_proxy, socks_proxy
 
-from unisocket import WebSocket
+from unisocket import WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import (
     BINARY,
@@ -644,6 +644,29 @@ async def test_close_with_max_running_handlers_does_not_wait_for_them(how: str) 
         assert crowd.running == len(crowd.seen) <= 2
         crowd.may_end.release()
         crowd.may_end.release()
+
+
+async def test_message_that_was_held_back_wakes_who_waits_for_it() -> None:
+    """Though by then nobody listens any more, and messages go past the events."""
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept()
+        await peer.frame()
+        await peer.send(make_frame(TEXT, b"1") + make_frame(TEXT, b"2"))
+        await peer.close_code()
+        await peer.send(CLOSE_FRAME)
+
+    adapter = CPythonAdapter(max_running_handlers=1)
+    async with all_ends(), fault_server(fault) as url, connect(url, adapter=adapter) as ws:
+
+        async def take_off(event: Any) -> None:
+            ws.websocket.onmessage = None
+            await asyncio.sleep(0.02)
+
+        ws.websocket.onmessage = take_off
+        await ws.send("hello")
+        async with asyncio.timeout(5):  # with a timeout of its own, recv() would look up
+            assert [await ws.recv(), await ws.recv()] == ["1", "2"]
 
 
 @pytest.mark.parametrize("limit", [0, -1])

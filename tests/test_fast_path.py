@@ -555,7 +555,7 @@ def play() -> Iterator[Callable[..., None]]:
         ) -> None:
             async def main(ways: Sequence[bool]) -> None:
                 patch.setattr(_websockets, "BUFFER", comes[0][0].buffer)
-                patch.setattr(_websockets, "_buffers", Buffers())
+                patch.setattr(_websockets._here, "buffers", Buffers(), raising=False)
                 loop = Loop()
                 loop.bytes_first = bytes_first
                 both = zip(comes, ways, strict=True)

@@ -19,6 +19,7 @@ NOT_PORTABLE = {
     "unisocket/_assets.py",
     "unisocket/_minify.py",
     "unisocket/adapters/_asyncio.py",
+    "unisocket/adapters/_blocking.py",
     "unisocket/adapters/_connecting.py",
     "unisocket/adapters/_cpython.py",
     "unisocket/adapters/_deflate.py",

@@ -321,6 +321,147 @@ def test_bufferedAmount_is_looked_up_where_the_network_is(peer: BlockingPeer, mo
     assert names == ["unisocket"]
 
 
+# In the thread that blocks
+
+
+def not_lent(event: unisocket.MessageEvent) -> None:
+    """A handler: as long as there is one, messages are handed over by the network's thread."""
+
+
+def reads_here(ws: Connection) -> bool:
+    """Whether a thread that blocks reads from the network itself."""
+    return bool(ws._connection.websocket._transport.shared._reading_here)
+
+
+@contextmanager
+def reading(ws: Connection, count: int = 1) -> Iterator["Future[list[Any]]"]:
+    """Have another thread read messages from the network itself; they are waited for at the end."""
+    messages = start(lambda: [ws.recv() for _ in range(count)])
+    until(lambda: reads_here(ws))
+    yield messages
+    messages.result(SECONDS)
+
+
+def test_who_waits_reads_in_his_own_thread(peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connect(peer.url) as ws:
+        ws.send("a")
+        assert ws.recv() == "a"
+        monkeypatch.setattr(_cpython.background, "run", None)  # handed over is nothing any more
+        for number in range(100):
+            ws.send(str(number))
+            assert ws.recv(timeout=SECONDS) == str(number)
+        monkeypatch.undo()
+
+
+def test_what_is_not_a_whole_data_frame_is_left_to_the_network(peer: BlockingPeer) -> None:
+    """Pings, fragments and all between them, while a thread reads."""
+    with connect(peer.url) as ws, reading(ws, 6) as messages:
+        peer.do(["text", "a"])
+        peer.do(["together", [["text", "b"], ["ping", "6869"], ["text", "c"]]])
+        assert [record["hex"] for record in peer.wait_for("pong")] == ["6869"]
+        peer.do(["frame", 1, "6465", {"fin": False}], ["ping", "6a"], ["frame", 0, "66"], ["text", "\u20ac"])
+        peer.do(["binary", "00ff"])
+        assert messages.result(SECONDS) == ["a", "b", "c", "def", "\u20ac", b"\x00\xff"]
+
+
+@pytest.mark.parametrize("kind", ["text", "binary"])
+@pytest.mark.parametrize("size", [125, 126, 2**16 - 1, 2**16, 2**18, 2**18 + 1, 2**21])
+def test_messages_of_all_sizes_are_read_and_written(peer: BlockingPeer, kind: str, size: int) -> None:
+    message: Any = "a" * size if kind == "text" else bytes(size)
+    with connect(peer.url) as ws:
+        for _ in range(3):
+            ws.send("first")
+            ws.send(message)
+            assert [ws.recv(timeout=SECONDS), ws.recv(timeout=SECONDS)] == ["first", message]
+
+
+@pytest.mark.parametrize("size", [1, 2**19])
+def test_text_that_is_no_utf8_ends_who_reads(peer: BlockingPeer, size: int) -> None:
+    with connect(peer.url) as ws:
+        waiting = start(lambda: [ws.recv(), ws.recv()])
+        until(lambda: reads_here(ws))
+        peer.do(["text", "a"], ["frame", 1, "ff" * size])
+        assert isinstance(waiting.exception(SECONDS), ConnectionClosedError)
+        assert [record["code"] for record in peer.wait_for("close")] == [1007]
+
+
+@pytest.mark.parametrize("end", [["fin"], ["rst"]])
+def test_connection_that_is_cut_ends_who_reads(peer: BlockingPeer, end: list[Any]) -> None:
+    with connect(peer.url) as ws:
+        waiting = start(ws.recv)
+        until(lambda: reads_here(ws))
+        peer.do(end)
+        error = waiting.exception(SECONDS)
+        assert isinstance(error, ConnectionClosedError)
+        assert error.code == 1006
+
+
+def test_peer_that_vanishes_is_found_while_a_thread_reads(peer: BlockingPeer) -> None:
+    peer.script(["accept"], ["deaf"])
+    with connect(peer.url, adapter=CPythonAdapter(ping_interval=0.1, ping_timeout=0.1)) as ws:
+        waiting = start(ws.recv)
+        assert isinstance(waiting.exception(SECONDS), ConnectionClosedError)
+
+
+@pytest.mark.parametrize("options", [{}, {"ping_interval": 0.1, "ping_timeout": 0.1}], ids=["as it is", "pings"])
+def test_connection_that_is_lent_and_that_nobody_reads_answers_pings_and_sees_the_close(
+    peer: BlockingPeer, options: dict[str, Any]
+) -> None:
+    with connect(peer.url, adapter=CPythonAdapter(**options)) as ws:
+        ws.send("a")
+        assert ws.recv() == "a"
+        peer.do(["ping", "6869"])
+        assert [record["hex"] for record in peer.wait_for("pong")[-1:]] == ["6869"]
+        peer.do(["text", "b"], ["close", 4000, "why"])
+        until(lambda: ws.readyState == WebSocket.CLOSED)
+        assert (ws.close_code, ws.recv()) == (4000, "b")
+
+
+def test_wait_closed_sees_the_close_of_a_connection_that_is_lent(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        ws.send("a")
+        assert ws.recv() == "a"
+        waiting = start(ws.wait_closed)
+        peer.do(["close", 4000])
+        waiting.result(AT_ONCE)
+
+
+def test_handler_that_comes_while_a_thread_reads_hears_of_the_next_message(peer: BlockingPeer) -> None:
+    heard: list[tuple[str, str]] = []
+    with connect(peer.url) as ws, reading(ws):
+        ws.websocket.onmessage = lambda event: heard.append((event.data, threading.current_thread().name))
+        peer.do(["text", "a"])
+        until(lambda: heard)
+        assert heard == [("a", "unisocket")]
+
+
+def test_binaryType_of_the_websocket_holds_while_a_thread_reads(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        ws.send(b"a")
+        assert ws.recv() == b"a"
+        ws.websocket.binaryType = "arraybuffer"
+        ws.send(b"b")
+        assert type(ws.recv()) is memoryview
+
+
+def test_frames_of_many_threads_stay_whole_where_the_network_takes_a_part(peer: BlockingPeer) -> None:
+    """A frame of which a part was written is finished before the next one, and before pings."""
+    threads, count, size = 4, 300, 2**15
+    peer.script(["accept"], ["stall"], ["sleep", 0.3], ["swallow"])
+    with connect(peer.url, adapter=CPythonAdapter(ping_interval=0.01, ping_timeout=None)) as ws:
+        sending = [
+            start(lambda name=name: [ws.send(f"{name}{number}:".ljust(size, name)) for number in range(count)])
+            for name in "abcd"
+        ]
+        for sent in sending:
+            sent.result(PATIENCE)
+    records = peer.wait_for("message", threads * count)
+    assert [record["length"] for record in records] == [size] * threads * count
+    for name in "abcd":
+        mine = [record["text"].split(":")[0] for record in records if record["text"].startswith(name)]
+        assert mine == [f"{name}{number}" for number in range(count)]
+
+
 # Opening and leaving
 
 
@@ -620,6 +761,7 @@ def test_message_of_a_recv_that_is_interrupted_too_late_is_the_next_one(
 ) -> None:
     peer.script(["accept"], ["together", [["text", "a"], ["text", "b"], ["text", "c"]]])
     with connect(peer.url) as ws:
+        ws.websocket.onmessage = not_lent
         takes: list[Callable[[], Any]] = [ws.recv, ws.__next__]
         for take in takes:
             interrupted_late(monkeypatch)
@@ -634,12 +776,32 @@ def test_message_of_a_recv_that_is_interrupted_too_late_wakes_who_waits_by_then(
     peer.script(["accept"], ["text", "a"])
     others: list[Future[Any]] = []
     with connect(peer.url) as ws:
+        ws.websocket.onmessage = not_lent
 
         def wait_elsewhere() -> None:
             others.append(start(ws.recv))
             until(lambda: ws._connection._receiver)
 
         interrupted_late(monkeypatch, wait_elsewhere)
+        with pytest.raises(KeyboardInterrupt):
+            ws.recv()
+        assert others[0].result(SECONDS) == "a"
+
+
+def test_message_of_a_recv_that_is_interrupted_too_late_wakes_who_reads_by_then(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer.script(["accept"], ["text", "a"])
+    others: list[Future[Any]] = []
+    with connect(peer.url) as ws:
+        ws.websocket.onmessage = not_lent
+
+        def read_elsewhere() -> None:
+            ws.websocket.onmessage = None
+            others.append(start(ws.recv))
+            until(lambda: reads_here(ws))
+
+        interrupted_late(monkeypatch, read_elsewhere)
         with pytest.raises(KeyboardInterrupt):
             ws.recv()
         assert others[0].result(SECONDS) == "a"

@@ -109,8 +109,7 @@ class WebSocket:
         self._state = CONNECTING
         # What happened after an event whose async handlers did not start yet; None if none are waited for.
         self._held: list[tuple[Any, ...]] | None = None
-        # What `Connection` hears of before there is an event.
-        self._consumer: Callable[[Any], None] | None = None
+        self._connection: Connection | None = None  # what `connect()` made over this
         self._sink = Sink(
             self._on_opened,
             self._on_message_otherwise,
@@ -140,7 +139,6 @@ class WebSocket:
         self._is_crowded = False
         self._last_event: Event | None = None
         self._last_handlers = 0
-        self._connection: Connection | None = None  # what `connect()` made over this
         self._runtime = adapter.runtime()
         refusal = adapter.refusal(self._url)
         if refusal:
@@ -407,10 +405,10 @@ class WebSocket:
     def _on_message_otherwise(self, data: "Any") -> None:
         """Deliver a message to nobody, to many, or later."""
         if self._held is not None:
-            self._held.append((self._deliver, data))
+            self._held.append((self._on_message_otherwise, data))
         elif self._state == OPEN:
-            if self._consumer is not None:
-                self._consumer(data)
+            if self._connection is not None:
+                self._connection._on_message(data)
             if self._listeners.of("message"):
                 event = _new(MessageEvent)
                 event._target = self
@@ -418,27 +416,22 @@ class WebSocket:
                 event._time = self._sink.time or _now()
                 self._dispatch(event)
 
-    def _deliver(self, data: "Any") -> None:
-        """Deliver a message that was held back."""
-        self._sink.text(data)
-
     def _aim(self) -> None:
         """Choose what happens to messages, by the shortest way; called when anything changes that matters."""
         sink = self._sink
+        sink.batch = None
         sink.text = self._on_message_otherwise
         if self._state == OPEN and self._held is None:
             listeners = self._listeners.of("message")
-            if self._consumer is not None:
+            connection = self._connection
+            if connection is not None:
                 if not listeners:
-                    sink.text = self._consumer
+                    sink.text = connection._on_message
+                    if self._transport.batches:
+                        sink.text, sink.batch = connection._queue.append, connection._settle
             elif len(listeners) == 1 and not listeners[0].once:
                 self._call = listeners[0].call
                 sink.text = self._on_message
-
-    def _consume(self, consumer: "Callable[[Any], None]") -> None:
-        """Let somebody have each message before there is an event."""
-        self._consumer = consumer
-        self._aim()
 
     def _on_drained(self) -> None:
         if self._connection is not None:

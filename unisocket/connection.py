@@ -120,8 +120,8 @@ class Connection:
         self.close_reason: str | None = None
         self._runtime = websocket._runtime
         self._max_queue = max_queue
-        self._queue = _runtime.Queue()
-        self._size = 0  # of what is in it
+        self._queue: Any = _runtime.Queue()
+        self._low = max_queue // 2  # messages, with which the reading goes on
         self._paused = False
         self._we_closed = False
         self._closed: CloseEvent | None = None
@@ -129,10 +129,10 @@ class Connection:
         self._receiver: Future | None = None
         self._waiters: list[Future] = []  # for the opening, the close, or room to send
         websocket.addEventListener("open", self._wake)
-        websocket._consume(self._on_message)
         websocket.addEventListener("error", self._on_error)
         websocket.addEventListener("close", self._on_close)
         websocket._connection = self
+        websocket._aim()
 
     @property
     def url(self) -> str:
@@ -197,12 +197,14 @@ class Connection:
             return self._take()
         try:
             return await self.recv()
-        except ConnectionClosedOK:
-            pass
         except ConnectionClosed as closed:
-            if not (self._we_closed and closed.wasClean):
+            if not self._ends_with(closed):
                 raise closed  # noqa: TRY201  behind an await, Brython may not know which one a bare `raise` means
         raise StopAsyncIteration
+
+    def _ends_with(self, closed: ConnectionClosed) -> bool:
+        """Whether iterating ends with this, and does not fail."""
+        return isinstance(closed, ConnectionClosedOK) or (self._we_closed and closed.wasClean)
 
     async def send(self, data: "str | bytes | bytearray | memoryview") -> None:
         """Send a message; wait while much is buffered.
@@ -304,26 +306,30 @@ class Connection:
     # Events
 
     def _on_message(self, data: "Any") -> None:
+        self._queue.append(data)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wake who waits for a message, and stop reading if much waits to be received."""
         queue = self._queue
-        queue.append(data)
-        self._size += len(data)
-        if self._receiver is not None:
+        if queue and self._receiver is not None:
             self._receiver.set_result(None)
-        if (len(queue) >= self._max_queue or self._size >= MAX_QUEUE_BYTES) and not self._paused:
+        if self._paused or not self.websocket._transport.pauses:
+            return
+        if len(queue) >= self._max_queue or sum(map(len, queue)) >= MAX_QUEUE_BYTES:
             self._paused = True
             self.websocket._stop_reading()
 
     def _take(self) -> "Any":
-        data = self._queue.popleft()
-        self._size -= len(data)
-        if self._paused and len(self._queue) <= self._max_queue // 2 and self._size <= MAX_QUEUE_BYTES // 2:
+        queue = self._queue
+        data = queue.popleft()
+        if self._paused and len(queue) <= self._low and sum(map(len, queue)) <= MAX_QUEUE_BYTES // 2:
             self._read_on()
         return data
 
     def put_back(self, data: "Any") -> None:
         """Let a message that was taken be the next one again."""
         self._queue.appendleft(data)
-        self._size += len(data)
         if self._receiver is not None:
             self._receiver.set_result(None)
 

@@ -7,13 +7,15 @@
         print(ws.recv(timeout=5))
 
 It is `unisocket.connect()`, waited for; the semantics are the same. On CPython the network runs in
-one background thread for all connections, many threads may share one, and nobody need know asyncio.
+one background thread for all connections, which lends a connection to who waits for its messages; many
+threads may share one, and nobody need know asyncio.
 Elsewhere entering raises NotImplementedError before anything is opened.
 """
 
 from unisocket import _runtime
 from unisocket import connection as _connection
 from unisocket._checks import checked_data
+from unisocket.errors import ConnectionClosed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,12 +118,17 @@ class Connection:
 
     def recv(self, timeout: float | None = None) -> "Any":
         """Wait for the next message; see `unisocket.Connection.recv`."""
+        shared = self._connection.websocket._transport.shared
+        if shared is not None:
+            return shared.receive_here(self._connection, timeout)
         return _runtime.run_sync(lambda: self._connection.recv(timeout), self._connection.put_back)
 
     def send(self, data: "str | bytes | bytearray | memoryview") -> None:
         """Send a message; wait while much is buffered; see `unisocket.Connection.send`."""
         data = checked_data(data)  # in this thread: what the caller changes later changes nothing
-        _runtime.run_sync(lambda: self._connection.send(data))
+        shared = self._connection.websocket._transport.shared
+        if shared is None or not shared.send_here(self._connection, data):
+            _runtime.run_sync(lambda: self._connection.send(data))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection, and wait until it is closed; see `unisocket.Connection.close`."""
@@ -129,6 +136,9 @@ class Connection:
 
     def wait_closed(self) -> None:
         """Wait until the connection is closed."""
+        shared = self._connection.websocket._transport.shared
+        if shared is not None:
+            shared.take_back()  # so that the close is seen
         _runtime.run_sync(self._connection.wait_closed)
 
     def __iter__(self) -> "Connection":
@@ -136,9 +146,10 @@ class Connection:
 
     def __next__(self) -> "Any":
         try:
-            return _runtime.run_sync(self._connection.__anext__, self._connection.put_back)
-        except StopAsyncIteration:
-            pass
+            return self.recv()
+        except ConnectionClosed as closed:
+            if not self._connection._ends_with(closed):
+                raise
         raise StopIteration
 
     def __enter__(self) -> "Connection":
