@@ -51,10 +51,14 @@ class Bridge:
         """`target.name(...arguments)`."""
         return getattr(target, name)(*arguments)
 
+    def sender(self, socket: "Any") -> "Callable[[Any], Any]":
+        """Return `send` of a WebSocket of JavaScript, to be called again and again."""
+        send: Callable[[Any], Any] = socket.send
+        return send
+
     def text_sender(self, socket: "Any") -> "Callable[[str], Any]":
         """Return what sends a text over a WebSocket of JavaScript."""
-        send: Callable[[str], Any] = socket.send
-        return send
+        return self.sender(socket)
 
     def bytes_out(self, data: bytes) -> "Any":
         """Copy bytes into a Uint8Array."""
@@ -133,6 +137,8 @@ class JavaScriptTransport(Transport):
         self.raw.binaryType = "arraybuffer"
         self.any_text = bridge.any_text
         self.send_text = bridge.text_sender(self.raw)  # type: ignore[method-assign, assignment]
+        send, bytes_out = bridge.sender(self.raw), bridge.bytes_out
+        self.send_binary = lambda data: send(bytes_out(data))  # type: ignore[method-assign]
         self._listen()
 
     def _listen(self) -> None:
@@ -176,9 +182,6 @@ class JavaScriptTransport(Transport):
             self.raw.removeEventListener(type, listener)
         # Not now: one of them may be running.
         self._runtime.soon(lambda: self._bridge.free([listener for _, listener in listeners]))
-
-    def send_binary(self, data: bytes) -> None:
-        self.raw.send(self._bridge.bytes_out(data))
 
     def close(self, code: int | None, reason: str) -> None:
         if code is None:

@@ -37,7 +37,7 @@ class BrythonBridge(Bridge):
             except Exception:  # an EvalError of JavaScript, whose name is lost here
                 pass
 
-    def text_sender(self, socket: "Any") -> "Any":
+    def sender(self, socket: "Any") -> "Any":
         return socket.send.bind(socket)
 
     def bytes_out(self, data: bytes) -> "Any":

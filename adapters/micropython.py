@@ -25,6 +25,8 @@ __all__ = ("MicroPythonAdapter", "Queue")
 NAME = "micropython"
 supported = hasattr(js, "WebSocket")
 
+_Uint8Array = js.Uint8Array.new
+
 
 class Heap:
     """The memory of the interpreter, as JavaScript sees it.
@@ -78,6 +80,7 @@ class Heap:
         return self._memory
 
     def bytes_out(self, data: bytes) -> "Any":
+        """Copy bytes into a Uint8Array."""
         start = uctypes.addressof(data)
         end = start + len(data)
         memory = self._memory
@@ -87,7 +90,9 @@ class Heap:
                 return copy(start, end)
             memory = self._look()
 
-    def bytes_in(self, array: "Any") -> "bytes | bytearray":
+    def bytes_in(self, buffer: "Any") -> "bytes | bytearray":
+        """Copy an ArrayBuffer, or another array."""
+        array = _Uint8Array(buffer)
         size = array.length
         if size > self.SMALL:
             return self._read_in(array, size)
@@ -113,9 +118,6 @@ class Heap:
         return data
 
 
-_Uint8Array = js.Uint8Array.new
-
-
 def _has_nul(arguments: "tuple[Any, ...]") -> bool:
     return any(isinstance(argument, str) and "\0" in argument for argument in arguments)
 
@@ -133,6 +135,9 @@ class MicroPythonBridge(Bridge):
 
     def __init__(self) -> None:
         self._heap = Heap()
+        if self._heap.works:
+            self.bytes_out = self._heap.bytes_out  # type: ignore[method-assign]
+            self.bytes_in = self._heap.bytes_in  # type: ignore[method-assign]
 
     def construct(self, constructor: "Any", *arguments: "Any") -> "Any":
         if _has_nul(arguments):
@@ -156,18 +161,10 @@ class MicroPythonBridge(Bridge):
         return send_text
 
     def bytes_out(self, data: bytes) -> "Any":
-        if not data:
-            return js.Uint8Array.new(0)
-        if self._heap.works:
-            return self._heap.bytes_out(data)
         return js.Uint8Array.new(jsffi.to_js(list(data)))
 
     def bytes_in(self, buffer: "Any") -> "Any":
         array = _Uint8Array(buffer)
-        if not array.length:
-            return b""
-        if self._heap.works:
-            return self._heap.bytes_in(array)
         return bytearray([array[index] for index in range(array.length)])
 
 

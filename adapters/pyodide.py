@@ -9,7 +9,7 @@ from pyodide.ffi import can_run_sync, create_once_callable, create_proxy, to_js
 from pyodide.ffi import run_sync as wait
 
 from unisocket.adapters import Timer
-from unisocket.adapters._asyncio import AsyncioRuntime
+from unisocket.adapters._asyncio import AsyncioFuture, AsyncioRuntime
 from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, keep, let_go, reported
 from unisocket.adapters._language import Queue, async_next, cancelled, is_coroutine, now, takes_nothing, usv_string
 
@@ -64,6 +64,34 @@ class PyodideTimer(Timer):
             self._ring = None
 
 
+class PyodideFuture(AsyncioFuture):
+    """A future that can wake its coroutine at once: a turn of Pyodide's loop is a task of the browser's."""
+
+    _waiting: Any = None
+
+    def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
+        self._waiting = callback, context
+        super().add_done_callback(callback, context=context)
+
+    def wake(self) -> None:
+        """Have a result, and let who waits run before this returns, unless somebody else is running."""
+        if self._waiting is None or self.done() or asyncio.current_task() is not None:
+            self.set_result(None)
+            return
+        callback, context = self._waiting
+        try:
+            context.run(_nothing)
+        except RuntimeError:  # whoever calls does so in the context of the one who waits
+            self.set_result(None)
+            return
+        self.remove_done_callback(callback)
+        self.set_result(None)
+        context.run(callback, self)
+
+
+def _nothing() -> None: ...
+
+
 class PyodideRuntime(AsyncioRuntime):
     """The services for one socket, on Pyodide's loop, which never ends."""
 
@@ -73,6 +101,12 @@ class PyodideRuntime(AsyncioRuntime):
     def later(self, seconds: float, callback: "Callable[[], Any]") -> PyodideTimer:
         context = self._context.copy()
         return PyodideTimer(seconds, lambda: context.run(callback))
+
+    def future(self) -> Any:
+        return PyodideFuture(loop=self.loop)
+
+    def wake(self, future: Any) -> None:
+        future.wake()
 
     def keep(self, websocket: Any) -> None:
         keep(websocket)

@@ -407,14 +407,20 @@ class WebSocket:
         if self._held is not None:
             self._held.append((self._on_message_otherwise, data))
         elif self._state == OPEN:
-            if self._connection is not None:
-                self._connection._on_message(data)
-            if self._listeners.of("message"):
-                event = _new(MessageEvent)
-                event._target = self
-                event._data = data
-                event._time = self._sink.time or _now()
-                self._dispatch(event)
+            connection = self._connection
+            if connection is not None:
+                connection._queue.append(data)
+            try:
+                if self._listeners.of("message"):
+                    event = _new(MessageEvent)
+                    event._target = self
+                    event._data = data
+                    event._time = self._sink.time or _now()
+                    self._dispatch(event)
+            finally:
+                # Who waits for it may run in here: the listeners come first.
+                if connection is not None:
+                    connection._settle()
 
     def _aim(self) -> None:
         """Choose what happens to messages, by the shortest way; called when anything changes that matters."""

@@ -123,6 +123,7 @@ class Connection:
         self._queue: Any = _runtime.Queue()
         self._low = max_queue // 2  # messages, with which the reading goes on
         self._paused = False
+        self._pauses = websocket._transport.pauses
         self._we_closed = False
         self._closed: CloseEvent | None = None
         self._failure = ""
@@ -307,14 +308,15 @@ class Connection:
 
     def _on_message(self, data: "Any") -> None:
         self._queue.append(data)
-        self._settle()
+        if self._receiver is not None or self._pauses:
+            self._settle()
 
     def _settle(self) -> None:
         """Wake who waits for a message, and stop reading if much waits to be received."""
         queue = self._queue
-        if queue and self._receiver is not None:
-            self._receiver.set_result(None)
-        if self._paused or not self.websocket._transport.pauses:
+        if self._receiver is not None and queue:
+            self._runtime.wake(self._receiver)
+        if self._paused or not self._pauses:
             return
         if len(queue) >= self._max_queue or sum(map(len, queue)) >= MAX_QUEUE_BYTES:
             self._paused = True
