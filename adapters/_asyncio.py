@@ -44,7 +44,8 @@ class AsyncioRuntime(Runtime):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._context = contextvars.copy_context()
-        self._waiting: list[Callable[[], Any]] = []
+        if loop is None:
+            self._waiting: list[Callable[[], Any]] = []
         self.loop: asyncio.AbstractEventLoop = loop  # type: ignore[assignment]
         # Eager tasks: Python 3.12 and later.
         self.eager = loop is not None and sys.version_info >= (3, 12)

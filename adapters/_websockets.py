@@ -10,6 +10,7 @@ import asyncio
 import collections
 import contextlib
 import ipaddress
+import logging
 import math
 import mmap
 import os
@@ -55,6 +56,7 @@ DEFLATED = 0x40
 CLOSE, PING = 0x88, 0x89
 NONE = -1  # no first byte
 
+TEXT_BIT = 0x01  # of the opcode of a data frame
 MASKED = 0x80
 CONTROL = 0x08  # in the opcode
 MAX_CONTROL = 125  # bytes of a control frame's payload (section 5.5)
@@ -116,6 +118,9 @@ def _forget_masks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_masks)  # else the child would use the parent's
+
+
+DEFLATE = (DeflateFactory(),)  # for all
 
 
 class Connect(websockets.asyncio.client.connect):
@@ -225,7 +230,7 @@ class CPythonTransport(Transport):
             subprotocols=protocols or None,  # type: ignore[arg-type]
             origin=adapter.origin,  # type: ignore[arg-type]
             compression=adapter.compression,
-            extensions=[DeflateFactory()] if adapter.compression == "deflate" else None,
+            extensions=DEFLATE if adapter.compression == "deflate" else None,
             additional_headers=adapter.headers,
             user_agent_header=adapter.user_agent,
             proxy=proxy,  # type: ignore[arg-type]
@@ -372,6 +377,16 @@ def buffers() -> Buffers:
 _NOTHING = memoryview(b"")
 
 
+class NothingQueued:
+    """What all connections have in place of the queue of `websockets`, which takes half a KiB for each."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+NOTHING_QUEUED = NothingQueued()
+
+
 class Connection(ClientConnection, asyncio.BufferedProtocol):
     """`websockets`' connection, with a way past it for whole data frames.
 
@@ -381,8 +396,57 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     _guest: Sink | None = None  # who is told while this is lent to a thread that blocks
 
+    # Not a dict with all of them: there may be many connections.
+    __slots__ = (
+        "_binary_first",
+        "_buffer",
+        "_buffers",
+        "_corked",
+        "_deadline",
+        "_deflated",
+        "_deflater",
+        "_end_of_view",
+        "_ended",
+        "_filled",
+        "_flush",
+        "_fragments",
+        "_frame_limit",
+        "_frames",
+        "_head",
+        "_header",
+        "_heard",
+        "_inflates",
+        "_lacking",
+        "_large",
+        "_late_ping",
+        "_limit",
+        "_lost",
+        "_next_ping",
+        "_opcode",
+        "_payload",
+        "_plain",
+        "_position",
+        "_reading",
+        "_round",
+        "_silent",
+        "_surplus",
+        "_tail",
+        "_text_first",
+        "_timer",
+        "_view",
+        "_waiting",
+        "_waiting_payload",
+        "_written",
+        "established",
+        "owner",
+    )
+
     def __init__(self, owner: CPythonTransport, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        # What `websockets` has for each connection, and nobody asks for here, takes a kilobyte.
+        self.drain_waiters = []  # type: ignore[assignment] # else a deque
+        if isinstance(self.logger, logging.LoggerAdapter):
+            self.logger = self.protocol.logger = self.logger.logger
         self.owner = owner
         self.established = False
         self._ended = False  # the closing handshake is done, or the connection is given up
@@ -391,10 +455,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._deadline = self._next_ping = 0.0
         self._late_ping = b""  # that waits for its pong
         self._reading = True
-        self._surplus = 0  # bytes that were delivered since `pause()`
+        self._surplus = 0  # bytes that were delivered since it was seen whether more is wanted
+        self._head = bytearray()  # of the response
         # Receiving: the beginning of a frame, and how much of the buffer that fills; or, of a frame that
         # is larger than the buffer, its header, its payload so far, and how much that lacks.
-        self._head = bytearray()  # of the response
         self._tail = b""
         self._filled = 0
         self._header = b""
@@ -408,13 +472,14 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._limit = float("inf") if self.protocol.max_message_size is None else self.protocol.max_message_size
         self._frame_limit = max(self._limit, MAX_CONTROL)
         self._text_first = self._binary_first = NONE  # the first bytes of what is cut out here
+        self._deflated: tuple[int, ...] = ()  # and, where it is compressed
         self._fragments = bytearray()
         self._opcode = Opcode.CONT
         # Sending: the frames of this task; how many bytes were written; where the writes that the
         # network did not take yet end in the stream, and their payload.
         self._frames: list[bytes] = []
         self._written = 0
-        self._waiting: collections.deque[tuple[int, int]] = collections.deque()
+        self._waiting: collections.deque[tuple[int, int]] | None = None
         # Payload: sent in this task, waiting for the network, and given when it was too late.
         self._payload = self._waiting_payload = self._lost = 0
         self._flush = NOT_DUE
@@ -424,6 +489,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         # The extension where it inflates all messages as one stream, and what deflates them so.
         self._inflates: Deflate | None = None
         self._deflater: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.recv_messages = NOTHING_QUEUED  # type: ignore[assignment] # messages go past it
 
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
 
@@ -497,7 +566,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         with self._kept():
             super().data_received(data[: len(data) - rest])
         if self.established:
-            head.clear()
+            del self._head
             if rest:
                 self.data_received(b"")
             return
@@ -598,6 +667,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         text, binary = self._text_first, self._binary_first
         limit = self._frame_limit
         last = end - 1
+        reach = end
         stop = 0
         try:
             if shared:
@@ -611,42 +681,22 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                 begin = stop
                 first = data[begin]
                 size = data[begin + 1]
-                if size < 126:
-                    start = begin + 2
-                    stop = start + size
-                    if stop <= end:
-                        # Short messages: one copy of all that was read, and a slice of it for each.
-                        if first == text:
-                            latin = latin or str(view[:end], "latin-1")
-                            message = latin[start:stop]
-                            if not message.isascii():
-                                message = self._text(view[start:stop])
-                            self._position = stop
-                            sink.text(message)
-                            if self._round != current:
-                                return  # a handler spun the loop, and a nested call went on; or it is over
-                            continue
-                        if first == binary:
-                            copy = copy or bytes(view[:end])
-                            payload = copy[start:stop]
-                            self._position = stop
-                            sink.binary(payload)
-                            if self._round != current:
-                                return
-                            continue
-                elif size < MASKED:
-                    start = begin + (4 if size == 126 else 10)
+                start = begin + 2
+                if size >= MASKED:
+                    size = reach = NONE  # a server must not do that
+                elif size > 125:
+                    short = size == 126
+                    start = begin + (4 if short else 10)
                     if start > end:
                         stop = begin
                         break
-                    least = 126 if size == 126 else 2**16
-                    size = int.from_bytes(view[begin + 2 : start], "big")
-                    if not least <= size < 2**63:
+                    size = data[begin + 2] << 8 | data[begin + 3] if short else int.from_bytes(view[begin + 2 : start])
+                    if not (126 if short else 2**16) <= size < 2**63:
                         raise Refusal(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
-                    stop = start + size
-                else:
-                    size = NONE  # masked, which a server must not do
-                if stop > end or size == NONE or size > limit:
+                    if size > limit:
+                        reach = NONE
+                stop = start + size
+                if stop > reach:
                     # Control frames may stand within a message, and are no part of its size.
                     room = limit if first & CONTROL else self._limit - (self.protocol.current_size or 0)
                     if NONE < size <= room and self._is_orderly(first, size):
@@ -657,21 +707,29 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                             raise Refusal(CloseCode.PROTOCOL_ERROR, "a frame that is not as RFC 6455 has it")
                     return
                 if first == text:
-                    message = self._text(view[start:stop])
+                    # One copy of all that was read, and a slice of it for each message.
+                    latin = latin or str(view[:end], "latin-1")
+                    message = latin[start:stop]
+                    if not message.isascii():
+                        message = self._text(view[start:stop])
                     self._position = stop
                     sink.text(message)
                 elif first == binary:
-                    payload = bytes(view[start:stop])
+                    if size < LARGE:
+                        copy = copy or bytes(view[:end])  # likewise
+                        payload = copy[start:stop]
+                    else:
+                        payload = bytes(view[start:stop])
                     self._position = stop
                     sink.binary(payload)
-                elif first ^ DEFLATED in (text, binary) and self._inflates is not None and size < SHORT_DEFLATED:
+                elif first in self._deflated and size < SHORT_DEFLATED:
                     self._position = stop
-                    self._inflate(first, bytes(view[start:stop]))
+                    self._deliver_one(first, self._inflate(bytes(view[start:stop])))
                 else:
                     self._pass_on(view[begin:stop])
                     text, binary = self._text_first, self._binary_first
                 if self._round != current:
-                    return
+                    return  # a handler spun the loop, and a nested call went on; or it is over
             if stop < end:
                 self._keep(view[stop:end], 0, 0)
         except Refusal as refusal:
@@ -745,15 +803,16 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         """Cut data frames out, but in the middle of a fragmented message, and if no message may be long."""
         cut = self.protocol.current_size is None and self._limit > MAX_CONTROL
         self._text_first, self._binary_first = (TEXT, BINARY) if cut else (NONE, NONE)
+        self._deflated = (TEXT | DEFLATED, BINARY | DEFLATED) if cut and self._inflates is not None else ()
 
-    def _inflate(self, first: int, data: bytes) -> None:
-        """Deliver a short message that is compressed (RFC 7692 section 7.2.2)."""
+    def _inflate(self, data: bytes) -> bytes:
+        """Inflate a short message (RFC 7692 section 7.2.2)."""
         deflate = self._inflates
         assert deflate is not None
         inflater = deflate.decoder
         limit = self.protocol.max_message_size or 0
         try:
-            inflated = inflater.decompress(data + END_OF_DEFLATED, limit)
+            inflated: bytes = inflater.decompress(data + END_OF_DEFLATED, limit)
             if inflater.unconsumed_tail:
                 raise PayloadTooBig(None, limit)
             if inflater.eof:
@@ -762,25 +821,26 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             raise Refusal(CloseCode.PROTOCOL_ERROR, "decompression failed") from None
         except PayloadTooBig as error:
             raise Refusal(CloseCode.MESSAGE_TOO_BIG, str(error)) from None
-        self._deliver_one(first & 0x0F, inflated)
+        return inflated
 
-    def _deliver_one(self, opcode: int, data: bytes) -> None:
+    def _deliver_one(self, first: int, data: bytes) -> None:
         """Deliver a message that may be much larger than what was read.
 
-        When much has come of one read since `pause()`, no more of it is delivered: it may inflate a thousandfold.
+        If much has come of one read, for it may inflate a thousandfold, and nobody wants more, the rest is held back.
         """
         sink = self.owner.sink
         if sink is None:
             return
-        if opcode == Opcode.TEXT:
+        if first & TEXT_BIT:
             sink.text(self._text(data))
         else:
             sink.binary(data)
-        if sink.batch is not None:
-            sink.batch()
-        if not self._reading:
-            self._surplus += len(data)
-            if self._surplus > BUFFER:
+        self._surplus += len(data)
+        if self._surplus > BUFFER:
+            self._surplus = 0
+            if sink.batch is not None:
+                sink.batch()
+            if not self._reading:
                 self._round += 1  # `_deliver()` stops
 
     def _text(self, data: BytesLike) -> str:
@@ -881,6 +941,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._write_out()
         payload, self._payload = self._payload, 0
         if self.transport.get_write_buffer_size():
+            if self._waiting is None:
+                self._waiting = collections.deque()
             self._waiting.append((self._written, payload))
             self._waiting_payload += payload
         elif payload >= LARGE and self.owner.sink is not None:
@@ -982,7 +1044,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         interval = self.owner.adapter.ping_interval
         if interval is not None and not self._ended:
             self._next_ping = self.loop.time() + interval
-            self._timer = self.loop.call_at(self._next_ping, self._look)
+            self._timer = self.loop.call_at(self._next_ping, self._look, context=self.owner.runtime._context)
 
     def _look(self) -> None:
         """Has anything come since the last look? Any byte shows that the peer is there."""
@@ -1002,7 +1064,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._next_ping = now + adapter.ping_interval
             self.protocol.send_ping(b"")
             self.send_data()
-        self._timer = self.loop.call_at(min(self._next_ping, self._deadline), self._look)
+        due = min(self._next_ping, self._deadline)
+        self._timer = self.loop.call_at(due, self._look, context=self.owner.runtime._context)
 
 
 def leave_by(error: BaseException) -> None:

@@ -1,11 +1,14 @@
 """Events, and the list of their listeners (DOM sections 2.2, 2.7 and 2.9)."""
 
 from unisocket import _runtime
+from unisocket._checks import origin_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from unisocket._websocket import WebSocket
 
 # What an event is in: nothing, a dispatch, or one that is to end.
 IDLE, DISPATCHING, STOPPED = 0, 1, 2  # bits
@@ -105,7 +108,7 @@ class MessageEvent(Event):
     @property
     def origin(self) -> str:
         own: str | None = getattr(self, "_origin", None)
-        return self._target._origin if own is None else own
+        return origin_of(self._target._url) if own is None else own
 
     @property
     def lastEventId(self) -> str:
@@ -166,16 +169,18 @@ class Listener:
         call: How to call it: takes the event, whatever `callback` takes.
         once: Whether it is removed before its first call.
         bound: Whether `unbind(type)` removes it.
+        handles: Whether it was assigned to onX.
         removed: Set when it is taken off the list, for dispatches under way.
     """
 
-    __slots__ = ("bound", "call", "callback", "once", "removed")
+    __slots__ = ("bound", "call", "callback", "handles", "once", "removed")
 
-    def __init__(self, callback: "Any", call: "Any", once: bool, bound: bool) -> None:
+    def __init__(self, callback: "Any", call: "Any", once: bool, bound: bool, handles: bool) -> None:
         self.callback = callback
         self.call = call
         self.once = once
         self.bound = bound
+        self.handles = handles
         self.removed = False
 
 
@@ -186,15 +191,14 @@ class Listeners:
     listeners that it began with.
 
     Args:
-        changed: Is called when the listeners of "message" have changed.
+        websocket: Whose `_aim()` is called when the listeners of "message" have changed.
     """
 
-    __slots__ = ("_changed", "_handlers", "_lists")
+    __slots__ = ("_lists", "_websocket")
 
-    def __init__(self, changed: "Callable[[], None]") -> None:
+    def __init__(self, websocket: "WebSocket") -> None:
         self._lists: dict[str, tuple[Listener, ...]] = {}
-        self._handlers: dict[str, Listener] = {}
-        self._changed = changed
+        self._websocket = websocket
 
     def of(self, type: str) -> tuple[Listener, ...]:
         """Return the listeners for a type of event."""
@@ -204,7 +208,7 @@ class Listeners:
         """Append a listener, unless it is there already."""
         listener = self._find(type, callback)
         if listener is None:
-            self._set(type, self._lists.get(type, ()) + (Listener(callback, call, once, bound),))
+            self._set(type, self.of(type) + (Listener(callback, call, once, bound, False),))
         elif bound:
             listener.bound = True
 
@@ -214,13 +218,13 @@ class Listeners:
 
     def remove_bound(self, type: str) -> None:
         """Take off all that `bind()` put on the list."""
-        for listener in self._lists.get(type, ()):
+        for listener in self.of(type):
             if listener.bound:
                 self._discard(type, listener)
 
     def handler(self, type: str) -> "Any":
         """Return what was assigned to onX, or None."""
-        listener = self._handlers.get(type)
+        listener = self._handler(type)
         return None if listener is None else listener.callback
 
     def set_handler(self, type: str, callback: "Any") -> None:
@@ -228,16 +232,15 @@ class Listeners:
 
         Spec: HTML section 8.1.8.1, activate and deactivate an event handler.
         """
-        listener = self._handlers.get(type)
+        listener = self._handler(type)
         if callback is None:
-            self._discard(type, self._handlers.pop(type, None))
+            self._discard(type, listener)
         elif listener is None:
-            listener = self._handlers[type] = Listener(callback, callback, False, False)
-            self._set(type, self._lists.get(type, ()) + (listener,))
+            self._set(type, self.of(type) + (Listener(callback, callback, False, False, True),))
         else:
             listener.callback = listener.call = callback
             if type == "message":
-                self._changed()
+                self._websocket._aim()
 
     def dispatch(self, event: Event, start: "Callable[[list[Any], Event], None]") -> None:
         """Call the listeners of an event, each safe from the others' exceptions.
@@ -253,7 +256,7 @@ class Listeners:
         event._phase = phase_of(event) | DISPATCHING
         type = event.type
         try:
-            for listener in self._lists.get(type, ()):
+            for listener in self.of(type):
                 if event._phase & STOPPED:
                     break
                 if listener.removed:
@@ -278,9 +281,14 @@ class Listeners:
 
     def _find(self, type: str, callback: "Any") -> "Listener | None":
         """The entry of a listener; an onX handler is never the same as a listener."""
-        handler = self._handlers.get(type)
-        for listener in self._lists.get(type, ()):
-            if listener is not handler and _same(listener.callback, callback):
+        for listener in self.of(type):
+            if not listener.handles and _same(listener.callback, callback):
+                return listener
+        return None
+
+    def _handler(self, type: str) -> "Listener | None":
+        for listener in self.of(type):
+            if listener.handles:
                 return listener
         return None
 
@@ -293,7 +301,7 @@ class Listeners:
     def _set(self, type: str, listeners: "tuple[Listener, ...]") -> None:
         self._lists[type] = listeners
         if type == "message":
-            self._changed()
+            self._websocket._aim()
 
 
 class _Sample:

@@ -8,7 +8,6 @@ from unisocket._checks import (
     checked_handlers,
     checked_protocols,
     checked_url,
-    origin_of,
     without_secrets,
 )
 from unisocket._events import DISPATCHING, IDLE, CloseEvent, Event, Listeners, MessageEvent, phase_of, report
@@ -118,14 +117,13 @@ class WebSocket:
             self._on_closing,
             self._on_closed,
         )
-        self._listeners = Listeners(self._aim)
+        self._listeners = Listeners(self)
         for name, handler in handlers.items():
             setattr(self, name, handler)
         if adapter is None:
             adapter = _runtime.default_adapter()
         self._url = checked_url(url, adapter)
         self._protocols = checked_protocols(protocols)
-        self._origin = origin_of(self._url)
         self._was_open = False
         self._protocol = self._extensions = ""
         self._binary_type = "bytes"
