@@ -162,7 +162,14 @@ class JavaScriptTransport(Transport):
         def on_close(event: "Any") -> None:
             # Clean is what ends with the peer's close frame, as on CPython. Engines differ where they could not
             # send theirs any more, with much buffered: Chromium then says so, and gives the peer's code all the same.
-            closed(event.code, event.reason, event.code != NO_HANDSHAKE)
+            code = event.code
+            if code != NO_HANDSHAKE and (1000 <= code < 1015 or 3000 <= code < 5000):
+                # Firefox 153 may say nothing of a connection that opened and was closed in the same moment.
+                on_open(event)
+                closed(code, event.reason, True)
+            else:
+                # RFC 6455 section 7.4: never on the wire; Firefox 153 takes it for a close frame like any other.
+                closed(NO_HANDSHAKE, "", False)
 
         def closed(code: int, reason: str, clean: bool) -> None:
             self._forget()

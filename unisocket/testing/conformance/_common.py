@@ -38,6 +38,13 @@ async def record(connect: "Connect", peer: "Peer", *script: "list[Any]", **optio
     return recorder
 
 
+async def lost_after_message(peer: "Peer", recorder: Recorder) -> None:
+    """Wait until a message is there, and end TCP then."""
+    await recorder.wait("message")
+    await peer.do(["fin"])
+    await recorder.closed()
+
+
 async def received(connect: "Connect", peer: "Peer", *steps: "list[Any]", **options: "Any") -> "list[Any]":
     """Connect to a peer that accepts, takes steps and closes; return the messages."""
     recorder = await record(connect, peer, ["accept"], *steps, GOODBYE, **options)

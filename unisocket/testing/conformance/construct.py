@@ -4,7 +4,7 @@ import unisocket
 from unisocket import InvalidProtocolError, InvalidURLError, WebSocket
 from unisocket._runtime import default_adapter
 from unisocket.testing.conformance._case import add_case, case
-from unisocket.testing.conformance._common import open_socket
+from unisocket.testing.conformance._common import lost_after_message, open_socket
 from unisocket.testing.conformance._stage import NOWHERE, Stage
 from unisocket.testing.script import Recorder, equal, raises
 
@@ -320,10 +320,10 @@ async def test_handlers_given_to_constructor_are_called(connect: "Connect", peer
     """They are there before anything can happen."""
     called: list[str] = []
     note = lambda event: called.append(event.type)  # noqa: E731  one of several handlers
-    await peer.script(["together", [["accept"], ["text", "hello"]]], ["fin"])
+    await peer.script(["together", [["accept"], ["text", "hello"]]])
     websocket = connect(peer.url, onopen=note, onmessage=note, onerror=note, onclose=note)
     equal(called, [])
-    await Recorder(websocket).closed()
+    await lost_after_message(peer, Recorder(websocket))
     equal(called, ["open", "message", "error", "close"])
 
 

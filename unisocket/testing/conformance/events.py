@@ -2,7 +2,7 @@
 
 from unisocket import CloseEvent, Event, MessageEvent
 from unisocket.testing.conformance._case import add_case, case
-from unisocket.testing.conformance._common import sleep
+from unisocket.testing.conformance._common import lost_after_message, sleep
 from unisocket.testing.conformance._stage import NOWHERE
 from unisocket.testing.script import Recorder, equal, raises
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 async def _all_events(connect: "Connect", peer: "Peer") -> "tuple[WebSocket, list[Any]]":
     """Open a connection that gets a message, and is then lost; return its events, one of each type."""
-    await peer.script(["accept"], ["text", "hello"], ["fin"])
+    await peer.script(["accept"], ["text", "hello"])
     websocket = connect(peer.url)
     events: list[Any] = []
     for type in ("open", "message", "error", "close"):
         websocket.addEventListener(type, events.append)
-    await Recorder(websocket).closed()
+    await lost_after_message(peer, Recorder(websocket))
     equal([event.type for event in events], ["open", "message", "error", "close"])
     return websocket, events
 

@@ -3,7 +3,7 @@
 from unisocket import CloseEvent, Event, InvalidStateError, MessageEvent, on_handler_error
 from unisocket._runtime import cancelled, default_adapter
 from unisocket.testing.conformance._case import add_case, case
-from unisocket.testing.conformance._common import open_socket, sleep, until
+from unisocket.testing.conformance._common import lost_after_message, open_socket, sleep, until
 from unisocket.testing.conformance._stage import NOWHERE, HandlerErrors, Stage
 from unisocket.testing.script import Recorder, equal, raises
 
@@ -609,11 +609,11 @@ async def test_exception_of_every_listener_keeps_none_from_its_turn(connect: "Co
 @case(_HURTS_NOBODY)
 async def test_exceptions_in_every_type_of_event_change_no_event(connect: "Connect", peer: "Peer") -> None:
     """All events come, once each, with their reports."""
-    await peer.script(["accept"], ["text", "hello"], ["fin"])
+    await peer.script(["accept"], ["text", "hello"])
     with HandlerErrors() as errors:
         websocket = connect(peer.url, onopen=_raise, onmessage=_raise, onerror=_raise, onclose=_raise)
         recorder = Recorder(websocket)
-        await recorder.closed()
+        await lost_after_message(peer, recorder)
     equal(recorder.types, ["open", "message", "error", "close"])
     equal([str(error) for error, _ in errors.reports], recorder.types)
     equal([type(event) for _, event in errors.reports], [Event, MessageEvent, Event, CloseEvent])
