@@ -90,6 +90,21 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def engines(session: nox.Session) -> None:
+    """The suite and the programs in Chromium, Firefox and WebKitGTK, and in PyScript's workers; takes long.
+
+    `-- --write` writes docs/engines.md as it was measured.
+    """
+    wheel = install_wheel(session, "test", "engines")
+    provide_browser(session)
+    provide_display(session)
+    for program, name in (("firefox-esr", "firefox-esr"), ("WebKitWebDriver", "webkit2gtk-driver")):
+        if not shutil.which(program) and shutil.which("apt-get") and os.geteuid() == 0:
+            apt_install(session, name)
+    pytest(session, wheel, "tests/test_conformance.py", "tests/test_programs.py", "--engines")
+
+
+@nox.session
 def autobahn(session: nox.Session) -> None:
     """All cases of an Autobahn fuzzing server, which runs already: `-- ws://127.0.0.1:9001`."""
     if not session.posargs:

@@ -13,7 +13,8 @@ PATIENCE = 30.0  # seconds that an async test may take; none should take one
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--wheel", type=Path, help="the wheel of unisocket that is installed here; nox gives it")
     parser.addoption("--connections", type=int, default=300, help="how many tests/test_leaks.py opens in each runtime")
-    parser.addoption("--write-support", action="store_true", help="write docs/support.md as it was measured")
+    parser.addoption("--write-support", action="store_true", help="write the support matrix as it was measured")
+    parser.addoption("--engines", action="store_true", help="run what runs everywhere in further engines and workers")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,6 +49,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
     return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test marked `everywhere` one run for each context, as its argument `runtime`."""
+    if metafunc.definition.get_closest_marker("everywhere"):
+        from browser.contexts import CONTEXTS, FURTHER_CONTEXTS  # late: other tests need no browser
+
+        names = FURTHER_CONTEXTS if metafunc.config.getoption("--engines") else CONTEXTS
+        marks = {name: () if name == "cpython" else pytest.mark.browser for name in names}
+        metafunc.parametrize("runtime", [pytest.param(name, marks=marks[name]) for name in names])
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from allowances import ALLOWANCES, allowance
-from browser.contexts import CONTEXTS, Context, ProgramError, engine_of, open_context
+from browser.contexts import Context, ProgramError, engine_of, open_context
 from peer_process import peer_process
-from support_page import support_page
+from support_page import engines_page, support_page
 
 from unisocket.testing.conformance import CASES
 
-SUPPORT = Path(__file__).parents[1] / "docs" / "support.md"
+DOCS = Path(__file__).parents[1] / "docs"
+SILENCE = 45.0  # seconds; a case that does not end says so after 30
 
 PROGRAM = """
 from unisocket.testing.conformance import CASES
@@ -30,24 +31,18 @@ async def main(report, arguments):
     await run_cases(cases, arguments["peer"], report)
 """
 
-PARAMETERS = [
-    pytest.param(
-        runtime, case.name, id=f"{runtime}-{case.name}", marks=() if runtime == "cpython" else pytest.mark.browser
-    )
-    for runtime in CONTEXTS
-    for case in CASES
-]
-
 
 class Run:
     """Cases on one runtime.
 
     Attributes:
         results: For the name of each case a report of `run_cases()`, with the log of the runtime as "log".
+        engine: The context's, when there are results.
     """
 
     def __init__(self, context: Context, names: list[str]) -> None:
         self.results: dict[str, Future[dict[str, Any]]] = {name: Future() for name in names}
+        self.engine = ""
         self._context = context
         self._stopped = False
 
@@ -70,10 +65,11 @@ class Run:
         """Run cases until all are done, or one did not come back."""
         running = ""
         try:
-            for report in self._context.run(PROGRAM, {"names": names, "peer": peer}):
+            for report in self._context.run(PROGRAM, {"names": names, "peer": peer}, silence=SILENCE):
                 if self._stopped:
                     raise InterruptedError("the tests have come to their end")
                 running = report["case"]
+                self.engine = self._context.engine
                 if report["status"] != "start":
                     self.results[running].set_result({**report, "log": self._context.log()})
         except ProgramError as error:
@@ -97,7 +93,9 @@ def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Run]]:
     folder = request.getfixturevalue("served_folder") if set(names) - {"cpython"} else Path()
     runs = {runtime: Run(open_context(runtime, folder), names[runtime]) for runtime in names}
     # Much of a run is waiting; but with more of them at a time a busy machine takes too long for some cases.
-    with ThreadPoolExecutor(2 * (os.cpu_count() or 2)) as pool:
+    # Firefox and WebKitGTK take more of it.
+    at_a_time = (1 if request.config.getoption("--engines") else 2) * (os.cpu_count() or 2)
+    with ThreadPoolExecutor(at_a_time) as pool:
         # Node first, which has most to wait for.
         for runtime in sorted(runs, key=lambda runtime: engine_of(runtime) != "node"):
             pool.submit(runs[runtime].run)
@@ -107,7 +105,8 @@ def runs(request: pytest.FixtureRequest) -> Iterator[dict[str, Run]]:
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize(("runtime", "name"), PARAMETERS)
+@pytest.mark.everywhere
+@pytest.mark.parametrize("name", [case.name for case in CASES])
 def test_conformance(runs: dict[str, Run], runtime: str, name: str) -> None:
     judge(runs[runtime].results[name].result(), runtime, engine_of(runtime), name)
 
@@ -135,10 +134,15 @@ def test_allowances_are_for_cases_that_there_are() -> None:
 @pytest.mark.whole_module
 def test_support_matrix_is_what_was_measured(runs: dict[str, Run], pytestconfig: pytest.Config) -> None:
     results = {name: {case: result.result() for case, result in run.results.items()} for name, run in runs.items()}
-    measured = support_page(CASES, results)
+    if pytestconfig.getoption("--engines"):
+        session, name = "engines", "engines.md"
+        measured = engines_page(results, {name: run.engine for name, run in runs.items()})
+    else:
+        session, name = "conformance", "support.md"
+        measured = support_page(CASES, results)
+    page = DOCS / name
     if pytestconfig.getoption("--write-support"):
-        SUPPORT.parent.mkdir(exist_ok=True)
-        SUPPORT.write_text(measured)
-    written = SUPPORT.read_text() if SUPPORT.exists() else ""
+        page.write_text(measured)
+    written = page.read_text() if page.exists() else ""
     if written != measured:
-        pytest.fail("docs/support.md is not what was measured: nox -s conformance -- --write", pytrace=False)
+        pytest.fail(f"docs/{name} is not what was measured: nox -s {session} -- --write", pytrace=False)

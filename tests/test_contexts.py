@@ -47,6 +47,7 @@ async def main(report, arguments):
         ("micropython", False, False, False),
         ("micropython-worker", True, False, False),
         ("pyscript-mpy-worker", True, False, True),
+        ("pyscript-py-isolated", True, True, True),
         ("pyscript-mpy-isolated", True, True, True),
         ("micropython-node", False, False, True),
     ],

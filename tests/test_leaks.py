@@ -6,6 +6,7 @@ What there is after the first hundred is there after all: `--connections` says h
 from pathlib import Path
 
 import pytest
+from browser.chromium import Chromium
 from browser.contexts import PageContext
 from peer_process import peer_process
 
@@ -111,7 +112,7 @@ def test_connections_leave_nothing(runtime: str, served_folder: Path, pytestconf
         arguments = {"peer": peer, "step": STEP, "connections": connections, "rounds": ROUNDS}
         for at, size in context.run(PROGRAM, arguments, silence=60):
             browser = context._browser
-            assert browser is not None
+            assert isinstance(browser, Chromium)
             sizes[at // STEP - 1 :] = [{**size, "JavaScript's heap": browser.heap()}]
             browser.run("setTimeout(allowed.resolve)")
     first, last = sizes[0], sizes[-1]

@@ -7,19 +7,11 @@ from pathlib import Path
 
 import programs
 import pytest
-from browser.contexts import CONTEXTS, ProgramError, open_context
+from browser.contexts import ProgramError, open_context
 from peer_process import peer_process
 from programs import PROGRAMS, Program
 
 SILENCE = 60.0  # seconds that a program may take
-
-PARAMETERS = [
-    pytest.param(
-        runtime, program, id=f"{runtime}-{program.name}", marks=() if runtime == "cpython" else pytest.mark.browser
-    )
-    for runtime in CONTEXTS
-    for program in PROGRAMS
-]
 
 
 def run(runtime: str, names: list[str], folder: Path) -> dict[str, list[str]]:
@@ -57,7 +49,8 @@ def transcripts(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[dic
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize(("runtime", "program"), PARAMETERS)
+@pytest.mark.everywhere
+@pytest.mark.parametrize("program", PROGRAMS, ids=[program.name for program in PROGRAMS])
 def test_program(transcripts: dict[str, Future[dict[str, list[str]]]], runtime: str, program: Program) -> None:
     printed = transcripts[runtime].result()[program.name]
     assert printed == inspect.cleandoc(program.prints).splitlines()

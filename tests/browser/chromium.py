@@ -89,6 +89,11 @@ class Chromium:
         self._driver = webdriver.Chrome(options, Service(shutil.which("chromedriver"), env=environment))
         self._log = log.open(encoding="utf-8", errors="replace")
 
+    @property
+    def version(self) -> str:
+        """The version of the browser."""
+        return str(self._driver.capabilities["browserVersion"])
+
     def show(self, url: str) -> None:
         """Begin to load a page."""
         self._driver.get(url)

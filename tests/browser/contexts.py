@@ -1,4 +1,4 @@
-"""The places where the tests run a program: CPython, Node, a browser's pages and their workers.
+"""The places where the tests run a program: CPython, Node, browsers' pages and their workers.
 
     folder = prepare(wheel, tmp_path)
     with open_context("micropython", folder) as context:
@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from browser.chromium import Chromium, installed
+from browser.engines import Engine, Firefox, WebKitGTK
 from browser.runtimes import node, serve_folder
 from browser.server import PageServer
 
@@ -49,13 +50,18 @@ _PAGE_OF: dict[str, tuple[str, dict[str, str]]] = {
     "pyscript-mpy-isolated": ("pyscript.html?type=mpy&worker", _ISOLATED),
 }
 
-# Take too long for every run: nox session `engines` has them.
-FURTHER_CONTEXTS = ("pyscript-py-worker", "pyscript-mpy-worker", "pyscript-py-isolated", "pyscript-mpy-isolated")
+# Take too long for every run: nox session `engines` has them, and some pages once more, to compare.
+WORKERS = ("pyscript-py-worker", "pyscript-mpy-worker", "pyscript-py-isolated", "pyscript-mpy-isolated")
+ENGINES: dict[str, type[Chromium] | type[Engine]] = {"chromium": Chromium, "firefox": Firefox, "webkitgtk": WebKitGTK}
+FURTHER_CONTEXTS = (
+    *(f"{page}-{engine}" for engine in ENGINES for page in ("brython", "pyodide", "micropython")),
+    *WORKERS,
+)
 
 # Where everything runs that runs everywhere.
 CONTEXTS = (
     "cpython",
-    *(name for name in _PAGE_OF if name not in FURTHER_CONTEXTS),
+    *(name for name in _PAGE_OF if name not in WORKERS),
     "pyodide-node",
     "micropython-node",
 )
@@ -90,7 +96,8 @@ def prepare(wheel: Path, folder: Path) -> Path:
 
 def engine_of(name: str) -> str:
     """Return whose WebSocket a context has: the engine's name in `allowances.py`."""
-    return {"cpython": "cpython", "node": "node"}.get(name.rpartition("-")[2], "chromium")
+    place = name.rpartition("-")[2]
+    return place if place in ("cpython", "node", *ENGINES) else "chromium"
 
 
 def open_context(name: str, folder: Path) -> "Context":
@@ -109,9 +116,14 @@ def open_context(name: str, folder: Path) -> "Context":
 
 
 class Context:
-    """A place where programs run, one after the other, each in a fresh page or process."""
+    """A place where programs run, one after the other, each in a fresh page or process.
+
+    Attributes:
+        engine: The browser and its version, as soon as one has been started.
+    """
 
     def __init__(self) -> None:
+        self.engine = ""
         self._inbox: queue.Queue[tuple[str, str]] = queue.Queue()
 
     def run(self, source: str, arguments: Any = None, *, silence: float = 15.0) -> Iterator[Any]:
@@ -168,14 +180,15 @@ class Context:
 
 
 class PageContext(Context):
-    """A page in a Chromium of its own: one that hangs keeps no other from working."""
+    """A page in a browser of its own: one that hangs keeps no other from working."""
 
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__()
-        self._page, headers = _PAGE_OF[name]
+        self._engine = ENGINES[engine_of(name)]
+        self._page, headers = _PAGE_OF[name.removesuffix(f"-{engine_of(name)}")]
         self._wheel = next(folder.glob("*.whl")).name
         self._server = PageServer(folder, self._hear, headers)
-        self._browser: Chromium | None = None
+        self._browser: Chromium | Engine | None = None
         self._runs = 0
 
     def log(self) -> str:
@@ -186,7 +199,8 @@ class PageContext(Context):
         self._server.job = {**job, "wheel": self._server.url + self._wheel, "run": self._runs}
         if self._browser is None:
             self._profile = TemporaryDirectory(prefix="unisocket-", ignore_cleanup_errors=True)
-            self._browser = Chromium(Path(self._profile.name))
+            self._browser = self._engine(Path(self._profile.name))
+            self.engine = f"{self._engine.__name__} {'.'.join(self._browser.version.split('.')[:2])}"
         self._browser.show(self._server.url + self._page)
 
     def _hear(self, run: int, kind: str, text: str) -> None:
