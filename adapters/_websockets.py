@@ -35,6 +35,7 @@ from websockets.uri import parse_uri
 from unisocket.adapters import Sink, Transport
 from unisocket.adapters._connecting import connect_tcp
 from unisocket.adapters._deflate import END_OF_DEFLATED, Deflate, DeflateFactory
+from unisocket.adapters._language import usv_string
 
 try:
     from websockets.speedups import apply_mask
@@ -163,8 +164,9 @@ class CPythonTransport(Transport):
         runtime: The services of the socket.
     """
 
-    pauses = True
+    any_text = True
     batches = True
+    pauses = True
 
     def __init__(
         self, adapter: "CPythonAdapter", url: str, protocols: list[str], sink: Sink, runtime: "CPythonRuntime"
@@ -868,7 +870,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     # Sending
 
     def send_text(self, text: str) -> None:
-        data = text.encode()
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            data = usv_string(text).encode()
         size = len(data)
         if size < 126 and self._flush == SCHEDULED and self._plain:
             # One more short message of this task: what _send() does then.
