@@ -62,14 +62,7 @@ def package(session: nox.Session) -> None:
 def artifacts(session: nox.Session) -> None:
     """Write what users load into dist/, or `-- DIR`: the wheel, Brython's scripts, MicroPython's files."""
     wheel = install_wheel(session)
-    folder = Path(*session.posargs or ["dist"])
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(wheel, folder)
-    for part in ("", "testing", "compat"):
-        options = ["--part", part] if part else []
-        bundle = folder / ("-".join(["unisocket", *options[1:]]) + ".brython.js")
-        session.run("python", "-P", "-m", "unisocket", "brython-bundle", "-o", str(bundle), *options)
-        session.run("python", "-P", "-m", "unisocket", "micropython-files", str(folder / "micropython"), *options)
+    session.run("python", "-P", "tests/artifacts.py", str(wheel), *session.posargs or ["dist"])
 
 
 @nox.session

@@ -13,8 +13,10 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         arguments.run(arguments)
-    except (AssetError, OSError) as error:
+    except AssetError as error:
         sys.exit(f"unisocket: {error}")
+    except OSError as error:
+        sys.exit(f"unisocket: {error}: name another file or folder, or make this one writable")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import io
+import itertools
 import json
 import os
 import shutil
@@ -176,7 +177,8 @@ def lay_out(folder: Path, runtime: str, source: Path | None = None) -> list[str]
         (PAGES / name).read_text(encoding="utf-8") for name in ("page.html", f"{runtime}.html", "hello.txt")
     )
     own = {"index.html": page.replace("RUNTIME", RUNTIMES[runtime]).replace("START\n", start), "hello.py": hello}
-    kept = [name for name, text in own.items() if (folder / name).exists() and (folder / name).read_text() != text]
+    there = {name: (folder / name).read_bytes() for name in own if (folder / name).exists()}
+    kept = [name for name, data in there.items() if data != own[name].encode()]
     write(folder, {name: text for name, text in own.items() if name not in kept})
     return kept
 
@@ -197,7 +199,8 @@ def _npm(folder: Path, *arguments: str) -> None:
         command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise AssetError(f"npm could not fetch the runtime (is the network there?):\n{done.stderr}")
+        said = " ".join(done.stderr.split())
+        raise AssetError(f"npm could not fetch the runtime (is the network there?): {said}")
 
 
 def _fetch_runtime(runtime: str, folder: Path) -> Path:
@@ -222,12 +225,15 @@ def _brython_data() -> Path | None:
 
 
 def _copy_runtime(runtime: str, source: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    for pattern in _RUNTIME_FILES[runtime]:
-        files = list(source.glob(pattern))
+    """Copy the files of a runtime: all, or none."""
+    found = {pattern: list(source.glob(pattern)) for pattern in _RUNTIME_FILES[runtime]}
+    for pattern, files in found.items():
         if not files:
             raise AssetError(
                 f"{source} has no {pattern}: `--from` takes the folder that has the files of {RUNTIMES[runtime]}"
             )
-        for file in files:
-            shutil.copy(file, target)
+    target.mkdir(parents=True, exist_ok=True)
+    if source.samefile(target):  # `--from` may name what an earlier call has laid out
+        return
+    for file in itertools.chain(*found.values()):
+        shutil.copy(file, target)

@@ -16,6 +16,17 @@ def _need(what: str, major: int, minor: int) -> None:
         raise ImportError("unisocket needs %s %d.%d or newer, and this is %d.%d: load a newer one" % numbers)
 
 
+def not_whole(error: Exception) -> ImportError:
+    """Return what to raise for a module of the package that is missing, or is something else.
+
+    Args:
+        error: What its import raised. A server may send a page of its own in a file's place, which is
+            a SyntaxError to Python.
+    """
+    facts = (type(error).__name__, error)
+    return ImportError("unisocket is not whole (%s: %s): install it again, or copy all of its files" % facts)
+
+
 # The oldest that pass the conformance suite.
 if sys.implementation.name == "micropython":
     _module = "micropython"
@@ -39,11 +50,8 @@ try:
         from unisocket.adapters import pyodide as _here  # type: ignore[no-redef]
     else:
         from unisocket.adapters import cpython as _here  # type: ignore[no-redef]
-except ImportError as error:
-    raise ImportError(
-        "unisocket is not whole (%s): unisocket/adapters/%s.py must be there, and what it imports; install it again"
-        % (error, _module)
-    )
+except (ImportError, SyntaxError) as error:
+    raise not_whole(error)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,15 +16,27 @@ class PlainServer:
         folder: What is served.
         types: For the end of a path the MIME type that is sent; the others are Python's own choice.
         missing: Paths that are answered with 404, though they may be there.
+        page_instead: Send `index.html` in place of 404, as servers of one-page programs do.
+        headers: What is sent with each answer.
 
     Attributes:
         url: Address of the folder, with a slash at the end.
         log: Path and status of each answer.
     """
 
-    def __init__(self, folder: Path, types: dict[str, str] | None = None, missing: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        types: dict[str, str] | None = None,
+        missing: tuple[str, ...] = (),
+        *,
+        page_instead: bool = False,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         self.types = types or {}
         self.missing = missing
+        self.page_instead = page_instead
+        self.headers = headers or {}
         self.log: list[tuple[str, int]] = []
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self._http.server_port}/"
@@ -51,8 +63,15 @@ class _Handler(SimpleHTTPRequestHandler):
         return next((kind for end, kind in self._plain.types.items() if path.endswith(end)), super().guess_type(path))
 
     def translate_path(self, path: str) -> str:
-        hidden = urlsplit(path).path.removeprefix("/") in self._plain.missing
-        return super().translate_path("/there/is/no/such/file" if hidden else path)
+        file = super().translate_path(path)
+        if urlsplit(path).path.removeprefix("/") in self._plain.missing or not Path(file).exists():
+            file = super().translate_path("/index.html" if self._plain.page_instead else "/there/is/no/such/file")
+        return file
+
+    def end_headers(self) -> None:
+        for name, value in self._plain.headers.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         self._plain.log.append((urlsplit(self.path).path, int(code)))
