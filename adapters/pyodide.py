@@ -79,17 +79,9 @@ class PyodideFuture(AsyncioFuture):
             self.set_result(None)
             return
         callback, context = self._waiting
-        try:
-            context.run(_nothing)
-        except RuntimeError:  # whoever calls does so in the context of the one who waits
-            self.set_result(None)
-            return
         self.remove_done_callback(callback)
         self.set_result(None)
         context.run(callback, self)
-
-
-def _nothing() -> None: ...
 
 
 class PyodideRuntime(AsyncioRuntime):

@@ -1091,6 +1091,31 @@ def test_blocking_in_a_callback_of_javascript_is_refused_before_anything_is_open
     check_refusal(context, peer, how)
 
 
+# What a task brings about in JavaScript calls listeners in the middle of it.
+WOKEN = """
+import asyncio
+import json
+
+import js
+from pyodide.ffi import to_js
+from unisocket import connect
+
+
+async def main(report, arguments):
+    async with connect(arguments["url"]) as ws:
+        task = asyncio.create_task(ws.recv())
+        await asyncio.sleep(0)
+        options = to_js({"data": "made"}, dict_converter=js.Object.fromEntries)
+        ws.websocket.raw.dispatchEvent(js.MessageEvent.new("message", options))
+        report(json.dumps([task.done(), await task]))
+"""
+
+
+@on("pyodide")
+def test_a_message_wakes_nobody_in_the_middle_of_another_task(context: Context, peer: BlockingPeer) -> None:
+    assert list(context.run(WOKEN, {"url": peer.url})) == [[False, "made"]]
+
+
 def check_refusal(context: Context, peer: BlockingPeer, how: str) -> None:
     (lines,) = context.run(REFUSED + how, {"url": peer.url})
     (message,) = lines
