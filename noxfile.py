@@ -122,6 +122,22 @@ def bench(session: nox.Session) -> None:
     session.run("python", "bench/cpython.py", *session.posargs)
 
 
+@nox.session(name="bench-browser")
+def bench_browser(session: nox.Session) -> None:
+    """The browser's Pythons beside what they bring; `-- --write docs/performance-browser.md`, `-- --quick`."""
+    wheel = install_wheel(session, "test")
+    provide_browser(session)
+    session.run("python", "bench/browsers.py", "--wheel", str(wheel), *session.posargs)
+
+
+@nox.session
+def leaks(session: nox.Session) -> None:
+    """A thousand connections in one page of each runtime leave nothing there; `tests` opens fewer."""
+    wheel = install_wheel(session, "test")
+    provide_browser(session)
+    pytest(session, wheel, "tests/test_leaks.py", "--connections=1000")
+
+
 def install_groups(session: nox.Session, *groups: str) -> None:
     """Install groups of dependencies of pyproject.toml."""
     session.install(*nox.project.dependency_groups(PROJECT, *groups))

@@ -7,6 +7,7 @@ of CPU that it took to do what a path last asked for; at the end of stdin it end
 A path is /role/kind/size/burst/rounds (`traffic.py` has the kinds):
     echo, sink  `rounds` times: takes `burst` messages, then answers with one, in echo of their size
     flood       after one message, whichever: sends burst * rounds
+    mirror      sends one message of less than 64 KiB back, as it came
     open, hold  nothing
 """
 
@@ -96,6 +97,18 @@ def answer(connection: socket.socket, role: str, kind: str, size: int, burst: in
             connection.sendall(reply)
 
 
+def mirror(connection: socket.socket) -> None:
+    """Send one message back."""
+    first, size = connection.recv(2, socket.MSG_WAITALL)
+    size &= 127
+    if size == 126:  # two bytes follow
+        size = int.from_bytes(connection.recv(2, socket.MSG_WAITALL), "big")
+    mask = connection.recv(MASK, socket.MSG_WAITALL)
+    payload = connection.recv(size, socket.MSG_WAITALL)
+    plain = bytes(byte ^ key for byte, key in zip(payload, itertools.cycle(mask), strict=False))
+    connection.sendall(frame(plain, first))
+
+
 def skip(connection: socket.socket, size: int) -> None:
     """Read so many bytes."""
     buffer = bytearray(min(size, BLOCK))
@@ -149,6 +162,8 @@ def serve(connection: socket.socket) -> None:
             flood(connection, kind, int(size), int(burst), int(rounds))
         elif role in ("echo", "sink"):
             answer(connection, role, kind, int(size), int(burst), int(rounds))
+        elif role == "mirror":
+            mirror(connection)
         connection.recv(BLOCK)  # the client's close frame
         connection.sendall(CLOSE)
         connection.shutdown(socket.SHUT_WR)
