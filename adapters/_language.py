@@ -1,11 +1,13 @@
 """What CPython and Pyodide, which are one Python, say of time and values."""
 
-import inspect
 import sys
 import time
 from collections import deque as Queue  # noqa: N812
 from collections.abc import Coroutine
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ("Queue", "async_next", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
 
@@ -14,22 +16,24 @@ def now() -> float:
     return time.monotonic() * 1000
 
 
-def is_coroutine(result: Any) -> bool:
+def is_coroutine(result: "Any") -> bool:
     return isinstance(result, Coroutine)
 
 
-def takes_nothing(function: Any) -> bool:
+def takes_nothing(function: "Any") -> bool:
     """Whether a function, lambda or bound method has no parameter; other callables get the event."""
+    import inspect  # which takes longer to import than all of this package
+
     if not (inspect.isfunction(function) or inspect.ismethod(function)):
         return False
     return not inspect.signature(function).parameters
 
 
-def async_next(method: Any) -> Any:
+def async_next(method: "Any") -> "Any":
     return method
 
 
-def cancelled() -> Any:
+def cancelled() -> "Any":
     asyncio = sys.modules.get("asyncio")
     return asyncio.CancelledError if asyncio else ()
 

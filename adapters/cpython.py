@@ -1,15 +1,16 @@
 """CPython, over `websockets`. What costs time to import is imported with the first socket."""
 
-import copy
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
 from unisocket.adapters import Adapter
 from unisocket.adapters._language import Queue, async_next, cancelled, is_coroutine, now, takes_nothing, usv_string
 from unisocket.errors import InvalidURLError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl as ssl_module
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
 
     from unisocket.adapters import Runtime, Sink, Transport
 
@@ -88,7 +89,7 @@ class CPythonAdapter(Adapter):
         self,
         *,
         ssl: "ssl_module.SSLContext | None" = None,
-        headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
+        headers: "Mapping[str, str] | Sequence[tuple[str, str]] | None" = None,
         origin: str | None = None,
         user_agent: str | None = "unisocket",
         proxy: str | bool | None = True,
@@ -154,6 +155,8 @@ class CPythonAdapter(Adapter):
     def patient(self) -> "CPythonAdapter":
         if self.open_timeout is None:
             return self
+        import copy
+
         adapter = copy.copy(self)
         adapter.open_timeout = None
         return adapter
@@ -192,7 +195,7 @@ _OWN_HEADERS = {
 
 
 def checked_headers(
-    headers: Mapping[str, str] | Sequence[tuple[str, str]] | None, origin: str | None, user_agent: str | None
+    headers: "Mapping[str, str] | Sequence[tuple[str, str]] | None", origin: str | None, user_agent: str | None
 ) -> list[tuple[str, str]]:
     """Return the further headers, or raise before anything is sent.
 
@@ -222,7 +225,7 @@ def checked_headers(
     return pairs
 
 
-def _is_idna(ada_url: Any, host: str) -> bool:
+def _is_idna(ada_url: "Any", host: str) -> bool:
     """Check the Punycode of a host (UTS 46, ToASCII), which ada-url 4.0 takes on trust if all is ASCII."""
     if "xn--" not in host:
         return True
@@ -247,7 +250,7 @@ class TkDispatch:
         interval: Between two looks at the queue, in seconds.
     """
 
-    def __init__(self, root: Any, interval: float = 0.01) -> None:
+    def __init__(self, root: "Any", interval: float = 0.01) -> None:
         self._root = root
         self._interval = max(1, round(interval * 1000))  # milliseconds
         self._queue: Queue[Callable[[], Any]] = Queue()
@@ -268,14 +271,14 @@ class TkDispatch:
             if self._queue and not self._destroyed:
                 self._queue.popleft()()
 
-    def _on_destroy(self, event: Any) -> None:
+    def _on_destroy(self, event: "Any") -> None:
         if event.widget is self._root:  # a window hears of its children's end, too
             self._destroyed = True
             self._queue.clear()
             self._root.after_cancel(self._timer)
 
 
-def _is_relative(ada_url: Any, url: str) -> bool:
+def _is_relative(ada_url: "Any", url: str) -> bool:
     try:
         ada_url.URL(url, "ws://base/")
     except ValueError:
@@ -283,14 +286,14 @@ def _is_relative(ada_url: Any, url: str) -> bool:
     return True
 
 
-def report(error: BaseException, event: Any) -> None:
+def report(error: BaseException, event: "Any") -> None:
     """Tell asyncio's exception handler of an exception that a handler raised."""
     from unisocket.adapters import _asyncio
 
     _asyncio.report(error, event)
 
 
-def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> Any:
+def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> "Any":
     """Run until no socket is left, or run a coroutine; a program's last statement.
 
     Sockets that were made in this thread without a running loop begin to open here. In a browser
@@ -308,7 +311,7 @@ def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> Any:
     return _cpython.run(coroutine)
 
 
-def run_sync(make: "Callable[[], Coroutine[Any, Any, Any]]", put_back: "Callable[[Any], None] | None" = None) -> Any:
+def run_sync(make: "Callable[[], Coroutine[Any, Any, Any]]", put_back: "Callable[[Any], None] | None" = None) -> "Any":
     """Run a coroutine in the background thread, and wait for it.
 
     Args:
