@@ -22,8 +22,8 @@ Firefox, WebKitGTK and PyScript's workers have [a page of their own](engines.md)
 ENGINES = """\
 # Engines and contexts
 
-The whole conformance suite in the pages of three browsers, and in workers that PyScript makes: how many cases
-pass, how many the engine breaks, and how many are not for the runtime. `nox -s engines` runs it, and the
+The whole conformance suite in the pages of three browsers, and in workers that PyScript makes: how many pass of
+the cases that are for the runtime; the others are broken by the engine. `nox -s engines` runs it, and the
 coroutine programs; it fails where this page is not what was measured, and `nox -s engines -- --write` writes it
 anew. What CI runs, and what each case is, has [a page of its own](support.md).
 
@@ -86,9 +86,9 @@ def engines_page(results: Mapping[str, Mapping[str, Mapping[str, Any]]], version
     engines = list(dict.fromkeys(versions.values()))
     cells: dict[str, dict[str, str]] = {}
     for name, of in results.items():
-        passed, skipped, broken = _counts(of)
-        cell = f"{passed} passed, {broken} broken, {skipped} not for it"
-        cells.setdefault(name.removesuffix(f"-{engine_of(name)}"), {})[versions[name]] = cell
+        passed, _, broken = map(int, _counts(of))
+        context = name.removesuffix(f"-{engine_of(name)}")
+        cells.setdefault(context, {})[versions[name]] = f"{passed} of {passed + broken}"
     text = ENGINES + table(
         ["", *engines], ([context, *(of.get(engine, "") for engine in engines)] for context, of in cells.items())
     )
