@@ -28,7 +28,7 @@ from websockets.sync.server import ServerConnection, serve
 
 import unisocket
 from unisocket._assets import NPM, PARTS, RUNTIMES, brython_bundle, lay_out, micropython_files, sources
-from unisocket._minify import minify
+from unisocket._minify import _bound, minify
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
@@ -317,6 +317,19 @@ result = [Empty(2).grow(1), Empty(amount=5).grow(by=2, twice=True), list(later()
     assert outcomes[0] == outcomes[1]
     assert len(minify(program)) < len(program) / 1.5
     assert "Docstring" not in minify(program)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_minify_keeps_the_names_that_a_star_imports(part: str) -> None:
+    found = 0
+    for name, source in sources("micropython", part).items():
+        bound = {each for node in ast.walk(ast.parse(minify(source))) for each in _bound(node)}
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                public = set(ast.literal_eval(node.value))
+                assert public <= bound, name
+                found += len(public)
+    assert found
 
 
 def test_minify_has_done_with_a_module_at_once() -> None:
