@@ -65,7 +65,7 @@ async def main(report, arguments):
     exec(arguments)
     report(json.dumps(float(js.performance.now()) - begin))
 """
-IMPORTS = ("import unisocket", "from unisocket import connect")
+STATEMENT = "import unisocket"
 IMPORT_LIMIT = 60  # milliseconds
 TIMES_PYSCRIPT = 100
 
@@ -77,7 +77,8 @@ by `nox -s bench-browser -- --write docs/performance-browser.md`.
 All that is compared was measured in one page: the contestants take turns, each on a connection of its own, and
 each round begins with another of them. The server, a process of its own, does nothing but move bytes. Ratios are
 medians of the ratios of all rounds, by the clock; in brackets, by the CPU time of the page's thread. On a machine
-that is shared the clock counts what others do, too: where the two disagree, the second one is the steadier.
+that is shared the clock counts what others do, too: where the two disagree, the second one is the steadier, and
+with a load above the number of cores either may be off by half.
 
 - **JavaScript**: a handler in JavaScript.
 - **thinnest callback**: one Python function, given to `addEventListener` of JavaScript's socket, and for binary
@@ -159,7 +160,7 @@ class Results:
     def __init__(self) -> None:
         self.costs: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self.arrived: dict[str, str] = {}
-        self.imports: dict[str, list[float]] = {}
+        self.imports: list[float] = []
         self.version = ""
 
     def cost(self, job: str, contestant: str) -> tuple[float, ...]:
@@ -203,10 +204,8 @@ class TimedContext(PageContext):
         super()._hear(run, kind, f"[{self.cpu()}, {text}]" if kind == "report" else text)
 
 
-def measure(
-    name: str, folder: Path, server: Server, chosen: list[Job], rounds: int, statements: tuple[str, ...]
-) -> Results:
-    """Run the contest in one runtime, then the imports, each in a fresh page."""
+def measure(name: str, folder: Path, server: Server, chosen: list[Job], rounds: int, *, imports: bool) -> Results:
+    """Run the contest in one runtime, then the import, each time in a fresh page."""
     results = Results()
     arguments: dict[str, Any] = {"javascript": (PAGES / "contest.js").read_text(), "server": server.url}
     arguments |= {"jobs": list(map(asdict, chosen)), "rounds": rounds}
@@ -224,11 +223,9 @@ def measure(
                 used = (cpu[-1] - cpu[-2]) * 1e6 / count
                 results.costs.setdefault((job, contestant), []).append((wall, used))
                 print(f"{name}: {job}: {contestant}: {number(wall)} ({number(used)}) µs", file=sys.stderr)
-    for statement in statements:
-        for _ in range(rounds):
-            with PageContext(name, folder) as page:
-                (took,) = page.run(IMPORT, statement)
-                results.imports.setdefault(statement, []).append(took)
+    for _ in range(rounds if imports else 0):
+        with PageContext(name, folder) as page:
+            results.imports += page.run(IMPORT, STATEMENT)
     return results
 
 
@@ -240,10 +237,9 @@ def verdicts(found: dict[str, Results]) -> Table:
         if goal.times:
             row[0] = f"{goal.job}: {goal.contestant}, times as fast as {goal.against}"
         table.append(row + [verdict(goal, results) for results in found.values()])
-    statement = IMPORTS[0]
-    row = [f"`{statement}`", f"<= {IMPORT_LIMIT} ms"]
+    row = [f"`{STATEMENT}`", f"<= {IMPORT_LIMIT} ms"]
     for results in found.values():
-        took = statistics.median(results.imports.get(statement, [0]))
+        took = statistics.median(results.imports or [0])
         row.append(judged(f"{number(took)} ms", took <= IMPORT_LIMIT) if took else "")
     return [line for line in [*table, row] if any(line[2:])]
 
@@ -286,13 +282,10 @@ def arrivals(found: dict[str, Results]) -> Table:
 
 
 def imports(found: dict[str, Results]) -> Table:
-    """Say how long imports take: medians, and from the shortest to the longest."""
-    table = [["", *(RUNTIMES[name][0] for name in found)]]
-    for statement in IMPORTS:
-        times = [results.imports[statement] for results in found.values()]
-        cells = [f"{number(statistics.median(t))} ms ({number(min(t))} - {number(max(t))})" for t in times]
-        table.append([f"`{statement}`", *cells])
-    return table
+    """Say how long the import takes: medians, and from the shortest to the longest."""
+    times = [results.imports for results in found.values()]
+    cells = [f"{number(statistics.median(t))} ms ({number(min(t))} - {number(max(t))})" for t in times]
+    return [["", *(RUNTIMES[name][0] for name in found)], [f"`{STATEMENT}`", *cells]]
 
 
 def downloads(wheel: Path) -> Table:
@@ -325,7 +318,7 @@ def page(found: dict[str, Results], wheel: Path, how: str) -> str:
 IMPORTS_ARE = """The first import in a page whose Python is up, from what was downloaded to objects: each in a fresh
 page and browser, compiling included, for no runtime keeps what it compiled. In Brython it is the import out of
 `unisocket.brython.js`, and what Brython itself imports for it; to read its two scripts and the bundle, which
-happens before, is not in it. `connect()` is imported when it is first asked for."""
+happens before, is not in it."""
 
 DOWNLOADS_ARE = """What a page downloads for it, beside the runtime."""
 
@@ -350,7 +343,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--wheel", type=Path, required=True, help="the wheel of unisocket")
     parser.add_argument("--quick", action="store_true", help="two rounds of fewer messages, without the largest")
-    parser.add_argument("--only", metavar="NAME", default="", help="only what has this in its name, and no imports")
+    parser.add_argument("--only", metavar="NAME", default="", help="only what has this in its name, and no import")
     parser.add_argument("--runtime", choices=RUNTIMES, action="append", help="only there; may be given again")
     parser.add_argument("--rounds", type=int, default=7, help="how often each contestant does each job")
     parser.add_argument("--write", metavar="FILE", type=Path, help="write the report there, too")
@@ -367,7 +360,7 @@ def main() -> None:
             chosen = [job for job in jobs(own) if options.only in job.name]
             if options.quick:
                 chosen = [replace(job, count=max(job.count // 10, 1)) for job in chosen if job.size <= MIB]
-            found[name] = measure(name, folder, server, chosen, rounds, () if options.only else IMPORTS)
+            found[name] = measure(name, folder, server, chosen, rounds, imports=not options.only)
     server.stop()
     report = page(found, options.wheel, how)
     print(report)
