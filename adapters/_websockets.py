@@ -14,6 +14,7 @@ import logging
 import math
 import mmap
 import os
+import struct
 import threading
 import weakref
 import zlib
@@ -82,7 +83,10 @@ HEADERS: dict[int, list[bytes]] = {
     for first in (TEXT, BINARY, TEXT | DEFLATED, BINARY | DEFLATED)
 }
 
-# How many short and long frames a task may collect for one write.
+# Of longer frames: the first bytes, and the length in 16 or 64 bits.
+LONG_HEADER, LARGE_HEADER = struct.Struct("!BBH"), struct.Struct("!BBQ")
+
+# How many short frames, or halves of long ones, a task may collect for one write.
 MANY, MANY_LONG = 1024, 32
 
 # When what was sent is written, and booked: nothing was sent; at the end of this dispatch; that, or before, in a
@@ -109,7 +113,7 @@ def masked(first: int, data: bytes) -> bytes:
     mask = next(_masks, None) or new_masks()
     if size < 126:
         return HEADERS[first][size] + mask + apply_mask(data, mask)
-    return bytes((first, 0xFE, size >> 8, size & 0xFF)) + mask + apply_mask(data, mask)
+    return LONG_HEADER.pack(first, 0xFE, size) + mask + apply_mask(data, mask)
 
 
 def _forget_masks() -> None:
@@ -913,11 +917,15 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             data = (self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
             size = len(data)
             first |= DEFLATED
-        if size < LARGE:
+        if size < 126:
             self._frames.append(masked(first, data))
         else:
             mask = next(_masks, None) or new_masks()
-            self._write_large(bytes((first, 0xFF)) + size.to_bytes(8, "big") + mask, apply_mask(data, mask))
+            if size < LARGE:
+                # They are joined later: to do it here, too, would be one copy more.
+                self._frames += (LONG_HEADER.pack(first, 0xFE, size) + mask, apply_mask(data, mask))
+            else:
+                self._write_large(LARGE_HEADER.pack(first, 0xFF, size) + mask, apply_mask(data, mask))
         if at_once or len(self._frames) >= (MANY if size < 126 else MANY_LONG):
             self._write_out()
 
