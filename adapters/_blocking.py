@@ -26,6 +26,8 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from websockets.protocol import State
+
 import unisocket.errors
 from unisocket._websocket import OPEN
 from unisocket.adapters import Sink, _cpython
@@ -65,12 +67,14 @@ class SharedConnection(Connection):
         self._mutex = threading.RLock()  # guards what is written, and who reads
         self._socket: socket.socket | None = None  # a copy, which is there as long as somebody reads
         self._queued: Queued  # that it was lent for
-        self._wanted = False  # back
+        self._wanted = False  # back; then nobody begins to read
         self._used = False  # since it was last looked at
+        self._sweeper: asyncio.TimerHandle | None = None
         self._reading_here = False  # a thread that it was lent to
         self._inbox: collections.deque[Any] = collections.deque()
         into = self._inbox.append
         self._inbox_sink = Sink(never, into, into, never, never, never)
+        self._returned: list[Any] = []  # messages that come before those of the inbox
         self._patience = 0.0  # of the socket
         self._turns = 0  # to write, one within the other
         self._rest = b""  # of a frame, which the network did not take
@@ -96,7 +100,7 @@ class SharedConnection(Connection):
             count = 0
             try:
                 with self._mutex:
-                    if self._guest is not None:
+                    if self._guest is not None and not self._wanted:
                         if threading.get_ident() == self._network:
                             _cpython.background.refuse_here()
                         if self._reading_here:
@@ -119,8 +123,9 @@ class SharedConnection(Connection):
                     self._reading_here = False
                     return message
             except NotHere:
+                self._wanted = True
                 self._reading_here = False
-                self._give_back()
+                self.loop.call_soon_threadsafe(self._read_on)
             except BaseException:
                 if len(inbox) < count:
                     inbox.appendleft(message)
@@ -162,7 +167,9 @@ class SharedConnection(Connection):
             if flags:
                 raise unisocket.errors.TimeoutError("no message within %g s" % (timeout or 0)) from None
             if self._slow:  # now the socket does not block
-                select.select([reader], [], [], patience)
+                news = select.poll()
+                news.register(reader, select.POLLIN)
+                news.poll(patience * 1000)
         except OSError:
             raise NotHere from None  # likewise
         except BaseException:
@@ -172,7 +179,7 @@ class SharedConnection(Connection):
                     self._lacking -= size
                 else:
                     self._tail = bytes(self._buffer[: self._filled + size])
-                self._give_back()
+                self._wanted = True
             raise
 
     def send_here(self, queued: "Queued", data: str | bytes) -> bool:
@@ -185,8 +192,14 @@ class SharedConnection(Connection):
         frame = masked(first, payload)
         written = len(frame)
         with self._mutex:
-            # The state changes before a close frame is written: behind that one nothing may be.
-            if self._slow or self._frames or not self._plain or queued.websocket._state != OPEN or self._socket is None:
+            # The protocol's state changes before a close frame is written: behind that one nothing may be.
+            if (
+                self._slow
+                or self._frames
+                or not self._plain
+                or self.protocol.state is not State.OPEN
+                or self._socket is None
+            ):
                 return False
             try:
                 (written,) = map(self._socket.send, (frame,), (socket.MSG_DONTWAIT,))  # as above
@@ -204,23 +217,14 @@ class SharedConnection(Connection):
     def take_back(self) -> None:
         """Have the connection back in the network's thread, soon."""
         with self._mutex:
-            if self._reading_here:
-                self._wanted = True
-            else:
-                self._give_back()
-
-    def _give_back(self) -> None:
-        with self._mutex:
-            self._wanted = False
             if self._guest is not None:
-                self._guest = None
-                if self._socket is not None:
-                    self._socket.setblocking(False)
-                self.loop.call_soon_threadsafe(self._read_on)
+                self._wanted = True
+                if not self._reading_here:
+                    self.loop.call_soon_threadsafe(self._read_on)
 
     def _go_on_later(self) -> None:
         if self._guest is not None:
-            self._give_back()
+            self._wanted = True
         else:
             super()._go_on_later()
 
@@ -243,6 +247,8 @@ class SharedConnection(Connection):
 
     async def _receive_there(self, queued: "Queued", timeout: float | None) -> Any:
         """Lend the connection, and return None; or wait for a message."""
+        if self._wanted:
+            self._read_on()
         return None if self._lend(queued) else await queued.recv(timeout)
 
     def _establish(self) -> None:
@@ -253,15 +259,16 @@ class SharedConnection(Connection):
             and isinstance(self.loop, asyncio.SelectorEventLoop)
             and hasattr(socket, "MSG_DONTWAIT")
         ):
-            self._socket = self.transport.get_extra_info("socket").dup()
-            self.owner.shared = self
+            with contextlib.suppress(OSError):  # no further file may be opened
+                self._socket = self.transport.get_extra_info("socket").dup()
+                self.owner.shared = self
         super()._establish()
 
     def _lend(self, queued: "Queued") -> bool:
         """Lend the connection to whoever blocks, if messages concern nobody else; returns whether it is."""
         with self._mutex:
             if self._guest is not None:
-                return True
+                return not self._wanted
             if (
                 self._socket is None
                 or self._ended
@@ -283,31 +290,47 @@ class SharedConnection(Connection):
             self._socket.settimeout(None)
             self._guest = self._inbox_sink
             self._used = True
-        self.loop.call_later(IDLE, self._sweep)
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(IDLE, self._sweep)
         return True
 
     def _sweep(self) -> None:
         """Take back what nobody has read for a while."""
-        with self._mutex:
-            if self._guest is None:
-                return
-            if not self._reading_here and not self._used:
-                self._give_back()
-                return
+        self._sweeper = None
+        if not self._reading_here and (self._wanted or not self._used):
+            self._read_on()
+        if self._guest is not None:
             self._used = False
-        self.loop.call_later(IDLE, self._sweep)
+            self._sweeper = self.loop.call_later(IDLE, self._sweep)
 
     def _read_on(self) -> None:
-        """Read in this thread again, behind what was not taken."""
+        """Read in this thread again, behind what was not taken; as soon as nobody else reads."""
+        with self._mutex:
+            self._wanted = self._reading_here
+            if self._guest is None or self._reading_here:
+                return
+            self._guest = None
+            if self._socket is not None:
+                self._socket.setblocking(False)
+        self._inbox.extendleft(reversed(self._returned))
+        self._returned.clear()
+        self._catch_up()
+
+    def _catch_up(self) -> None:
         websocket = self._queued.websocket
-        while self._inbox:
-            data = self._inbox.popleft()
-            if websocket._state != OPEN:
-                self._queued._on_message(data)  # it came before that
-            elif isinstance(data, str):
-                websocket._on_message_otherwise(data)
-            else:
-                websocket._on_binary(data)
+        websocket._sink.time = None  # it was that of an earlier message
+        try:
+            while self._inbox:
+                data = self._inbox.popleft()
+                if websocket._state != OPEN:
+                    self._queued._on_message(data)  # it came before that
+                elif isinstance(data, str):
+                    websocket._on_message_otherwise(data)
+                else:
+                    websocket._on_binary(data)
+        except BaseException:  # of a handler: SystemExit or the like, which leaves first
+            self.loop.call_soon(self.loop.call_soon, self._catch_up)
+            raise
         self._queued._settle()
         self._buffers = buffers()
         if self._ended:
@@ -326,7 +349,7 @@ class SharedConnection(Connection):
                 if self._guest is None:
                     queued.put_back(message)
                     return
-                self._inbox.appendleft(message)
+                self._returned.append(message)
             self.take_back()  # whoever waits by now waits for the network
 
     def _look(self) -> None:
@@ -341,7 +364,7 @@ class SharedConnection(Connection):
 
     def _release(self) -> None:
         """Close the copy of the socket, as soon as nobody reads from it."""
-        self.take_back()
+        self._read_on()
         with self._mutex:
             if not self._reading_here:
                 self.leave()

@@ -1,7 +1,9 @@
 """`unisocket.sync`: the rules of contract section 3 for who blocks, on CPython in threads, and in Pyodide."""
 
 import asyncio
+import collections
 import concurrent.futures
+import errno
 import os
 import signal
 import subprocess
@@ -20,8 +22,8 @@ from browser.contexts import Context, open_context
 from peer_process import peer_process
 
 import unisocket
-from unisocket import ConnectionClosedError, ConnectionClosedOK, ConnectionFailedError, WebSocket
-from unisocket.adapters import _cpython
+from unisocket import ConnectionClosedError, ConnectionClosedOK, ConnectionFailedError, WebSocket, _runtime
+from unisocket.adapters import _blocking, _cpython
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.sync import Connection, connect
 from unisocket.testing.script import Peer, numbered
@@ -460,6 +462,171 @@ def test_frames_of_many_threads_stay_whole_where_the_network_takes_a_part(peer: 
     for name in "abcd":
         mine = [record["text"].split(":")[0] for record in records if record["text"].startswith(name)]
         assert mine == [f"{name}{number}" for number in range(count)]
+
+
+def test_lending_again_and_again_leaves_one_timer(peer: BlockingPeer) -> None:
+    """Else each ping of the peer would leave another, for as long as the connection lives."""
+    with connect(peer.url) as ws:
+        sweep = ws._connection.websocket._transport.shared._sweep
+        for _ in range(20):
+            peer.do(["ping", "61"], ["text", "a"])
+            assert ws.recv() == "a"
+        loop: Any = _cpython.background.loop()
+        assert sum(timer._callback == sweep for timer in list(loop._scheduled)) == 1
+
+
+def test_connection_that_is_lent_again_at_once_is_read_by_one_thread(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        shared = ws._connection.websocket._transport.shared
+
+        async def lend_again() -> None:
+            shared.take_back()
+            shared._lend(ws._connection)
+
+        async def look() -> bool:
+            return shared._guest is None or not shared.transport.is_reading()
+
+        ws.send("a")
+        assert ws.recv() == "a"
+        _cpython.background.run(lend_again, None)
+        assert _cpython.background.run(look, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "step"), [("_closing", ["close", 4000]), ("_fail", ["frame", 3, ""])], ids=["close", "broken rule"]
+)
+def test_thread_that_sends_when_the_close_frame_has_left_sends_nothing(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch, method: str, step: list[Any]
+) -> None:
+    """RFC 6455 section 5.5.1: no data frames behind a close frame; the socket itself does not know of it yet."""
+    sent: list[bool] = []
+    original = getattr(_blocking.SharedConnection, method)
+
+    def send_before(shared: _blocking.SharedConnection, *arguments: Any) -> None:
+        sent.append(start(shared.send_here, ws._connection, "late").result(SECONDS))
+        original(shared, *arguments)
+
+    monkeypatch.setattr(_blocking.SharedConnection, method, send_before)
+    with connect(peer.url) as ws:
+        peer.do(step)
+        with pytest.raises(ConnectionClosedError):
+            ws.recv()
+    assert sent == [False]
+
+
+def test_thread_reads_while_the_network_is_slow_though_many_files_are_open(peer: BlockingPeer) -> None:
+    """select() knows 1024 files only."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    peer.script(["accept"], ["text", "a"], ["stall"])
+    with ExitStack() as files, open(os.devnull) as null:
+        while (number := os.dup(null.fileno())) <= 1024:
+            files.callback(os.close, number)
+        files.callback(os.close, number)
+        with connect(peer.url, adapter=CPythonAdapter(close_timeout=0.1)) as ws:
+            assert ws.recv() == "a"
+            while not ws._connection.websocket._transport.shared._slow:
+                ws.send(bytes(2**15))
+            with pytest.raises(unisocket.TimeoutError):
+                ws.recv(timeout=0.1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_connection_serves_where_no_further_file_may_be_opened(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(sock: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("asyncio.trsock.TransportSocket.dup", refuse)
+    with connect(peer.url) as ws:
+        ws.send("a")
+        assert ws.recv(timeout=SECONDS) == "a"
+
+
+def test_event_of_a_message_that_another_thread_read_has_its_own_time(peer: BlockingPeer) -> None:
+    events: list[unisocket.MessageEvent] = []
+    with connect(peer.url) as ws:
+        peer.do(["text", "a"])
+        assert ws.recv() == "a"
+        with reading(ws):
+            ws.websocket.onmessage = events.append
+            before = _runtime.now()
+            peer.do(["text", "b"])
+            until(lambda: events)
+    assert events[0].timeStamp >= before
+
+
+def test_handler_that_raises_SystemExit_for_what_another_thread_read_does_not_stop_the_reading(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[type[BaseException]] = []
+    heard: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda raised: left.append(raised.exc_type))
+
+    def on_message(event: unisocket.MessageEvent) -> None:
+        heard.append(event.data)
+        if event.data == "a":
+            raise SystemExit(3)
+
+    with connect(peer.url) as ws, reading(ws, 3):
+        ws.websocket.onmessage = on_message
+        peer.do(["together", [["text", "a"], ["text", "b"]]])
+        until(lambda: len(heard) == 2)
+        peer.do(["text", "c"])
+    assert (heard, left) == (["a", "b", "c"], [SystemExit])
+
+
+def test_message_that_is_put_back_while_another_thread_takes_one_is_not_lost(peer: BlockingPeer) -> None:
+    class Racing(collections.deque[Any]):
+        """Has a message put back between the look at the first one and its removal."""
+
+        def __getitem__(self, index: Any) -> Any:
+            first = super().__getitem__(index)
+            if first == "b":
+                put_back()
+            return first
+
+    async def put_there() -> None:
+        shared._put_back(ws._connection, "a")
+
+    def put_back() -> None:
+        _cpython.background.run(put_there, None)
+
+    with connect(peer.url) as ws:
+        ws.send("first")
+        assert ws.recv() == "first"
+        shared = ws._connection.websocket._transport.shared
+        shared._inbox = Racing()
+        shared._inbox_sink.text = shared._inbox.append
+        ws.send("b")
+        ws.send("c")
+        assert sorted(ws.recv(timeout=SECONDS) for _ in range(3)) == ["a", "b", "c"]
+
+
+def test_signal_as_the_connection_goes_back_to_the_network_leaves_it_readable(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(peer.url) as ws:
+        shared = ws._connection.websocket._transport.shared
+        ws.send("a")
+        assert ws.recv() == "a"
+        call = shared.loop.call_soon_threadsafe
+
+        def interrupted(callback: Callable[..., Any], *arguments: Any) -> None:
+            if threading.current_thread() is threading.main_thread():
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            call(callback, *arguments)
+
+        monkeypatch.setattr(shared.loop, "call_soon_threadsafe", interrupted)
+        peer.do(["ping", "61"])
+        with pytest.raises(KeyboardInterrupt):
+            ws.recv()
+        assert [record["hex"] for record in peer.wait_for("pong")] == ["61"]  # though nobody reads
+        peer.do(["text", "b"])
+        assert ws.recv(timeout=SECONDS) == "b"
 
 
 # Opening and leaving
