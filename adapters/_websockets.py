@@ -327,6 +327,10 @@ class Refusal(Exception):
     """The peer broke the rules: the code of the close frame that it gets, and why."""
 
 
+# Of memory that is mapped: a child of a fork gets a copy (but on Windows, which has no fork).
+_OURS: Any = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
+
+
 class Buffers:
     """The buffer that all connections of a thread read into; one that is being delivered is not read into.
 
@@ -354,7 +358,7 @@ class Buffers:
         """
         large, self._large = self._large, None
         if large is None or len(large) < size:
-            large = memoryview(mmap.mmap(-1, size))
+            large = memoryview(mmap.mmap(-1, size, **_OURS))
         return large[:size]
 
     def forget_large(self) -> None:

@@ -610,6 +610,28 @@ async def test_child_of_a_fork_opens_sockets_of_its_own(base_url: str) -> None:
     assert sorted(done.stdout.split()) == ["0", "child", "parent"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork()")
+def test_child_of_a_fork_reads_large_messages_into_memory_of_its_own() -> None:
+    """The buffer that is kept for the next large message is none that two processes write to."""
+    text = """
+        import os
+        from unisocket.adapters._websockets import BUFFER, buffers
+
+        mine = buffers()
+        mine.give_back_large(mine.take_large(2 * BUFFER))
+        large = mine.take_large(2 * BUFFER)
+        large[:6] = b"parent"
+        mine.give_back_large(large)
+        child = os.fork()
+        if not child:
+            mine.take_large(2 * BUFFER)[:6] = b"child!"
+            os._exit(0)
+        print(os.waitpid(child, 0)[1], bytes(large[:6]).decode())
+        """
+    done = run_program(text)
+    assert (done.stdout, done.stderr) == ("0 parent\n", "")
+
+
 # Tk
 
 HAS_TK = "import tkinter; print(tkinter.TkVersion)"
