@@ -21,21 +21,16 @@ _BYTES_IN = "return __BRYTHON__.fast_bytes(Array.from(new Uint8Array(data)))"
 
 
 class BrythonBridge(Bridge):
-    """Brython's way to call JavaScript.
-
-    Args:
-        helpers: Whether JavaScript may be made of text; a page's Content-Security-Policy may forbid it.
-    """
+    """Brython's way to call JavaScript."""
 
     scope = scope
 
-    def __init__(self, helpers: bool = True) -> None:
-        if helpers:
-            try:
-                self.bytes_out = scope.Function.new("data", _BYTES_OUT)  # type: ignore[method-assign]
-                self.bytes_in = scope.Function.new("data", _BYTES_IN)  # type: ignore[method-assign]
-            except Exception:  # an EvalError of JavaScript, whose name is lost here
-                pass
+    def __init__(self) -> None:
+        try:
+            self.bytes_out = scope.Function.new("data", _BYTES_OUT)  # type: ignore[method-assign]
+            self.bytes_in = scope.Function.new("data", _BYTES_IN)  # type: ignore[method-assign]
+        except Exception:  # an EvalError of JavaScript, whose name is lost here: a Content-Security-Policy forbids it
+            pass
 
     def sender(self, socket: "Any") -> "Any":
         return socket.send.bind(socket)
