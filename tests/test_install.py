@@ -197,6 +197,7 @@ def free_port() -> str:
 def test_section_of_the_documentation_works(title: str, installed: Shell, browser: Chromium, tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
+    (tmp_path / "package.json").write_text("{}")  # a project above it, where npm would rather install
     shell = Shell(folder, installed.environment, {**installed.ports, "8000": free_port()})
     try:
         shell.follow(SECTIONS[title])
