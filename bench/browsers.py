@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from browser.chromium import installed
+from browser.chromium import Chromium, installed
 from browser.contexts import PageContext, prepare
+from browser.plain import PlainServer
 from browser.runtimes import npm_packages
 from cpython import Server, Table, load, number, processor, text
 
@@ -161,6 +163,7 @@ class Results:
         self.costs: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self.arrived: dict[str, str] = {}
         self.imports: list[float] = []
+        self.later_imports: list[float] = []
         self.version = ""
 
     def cost(self, job: str, contestant: str) -> tuple[float, ...]:
@@ -226,7 +229,28 @@ def measure(name: str, folder: Path, server: Server, chosen: list[Job], rounds: 
     for _ in range(rounds if imports else 0):
         with PageContext(name, folder) as page:
             results.imports += page.run(IMPORT, STATEMENT)
+    if results.imports and name == "brython":
+        results.later_imports = visits(folder, rounds)
     return results
+
+
+def visits(folder: Path, rounds: int) -> list[float]:
+    """Return how long the import takes in a page that was visited before: Brython keeps there what it compiled."""
+    shutil.copy(PAGES / "visit.html", folder)
+    took = []
+    with tempfile.TemporaryDirectory() as profile, PlainServer(folder) as server:
+        browser = Chromium(Path(profile))
+        try:
+            for _ in range(1 + rounds):
+                browser.show(server.url + "visit.html")
+                browser.wait("return location.pathname", "/visit.html")
+                browser.wait("return document.getElementById('out')?.textContent > ''", expected=True)
+                took.append(float(browser.text("out")))
+                browser.show("about:blank")
+                browser.wait("return location.href", "about:blank")
+        finally:
+            browser.quit()
+    return took[1:]
 
 
 def verdicts(found: dict[str, Results]) -> Table:
@@ -283,9 +307,15 @@ def arrivals(found: dict[str, Results]) -> Table:
 
 def imports(found: dict[str, Results]) -> Table:
     """Say how long the import takes: medians, and from the shortest to the longest."""
-    times = [results.imports for results in found.values()]
-    cells = [f"{number(statistics.median(t))} ms ({number(min(t))} - {number(max(t))})" for t in times]
-    return [["", *(RUNTIMES[name][0] for name in found)], [f"`{STATEMENT}`", *cells]]
+    table = [["", *(RUNTIMES[name][0] for name in found)]]
+    table.append([f"`{STATEMENT}`", *(spread(results.imports) for results in found.values())])
+    table.append(["in a page that was visited before", *(spread(results.later_imports) for results in found.values())])
+    return table
+
+
+def spread(times: list[float]) -> str:
+    """Write the median, the shortest and the longest of times in milliseconds."""
+    return f"{number(statistics.median(times))} ms ({number(min(times))} - {number(max(times))})" if times else ""
 
 
 def downloads(wheel: Path) -> Table:
@@ -316,9 +346,9 @@ def page(found: dict[str, Results], wheel: Path, how: str) -> str:
 
 
 IMPORTS_ARE = """The first import in a page whose Python is up, from what was downloaded to objects: each in a fresh
-page and browser, compiling included, for no runtime keeps what it compiled. In Brython it is the import out of
-`unisocket.brython.js`, and what Brython itself imports for it; to read its two scripts and the bundle, which
-happens before, is not in it."""
+page and browser, compiling included. In Brython it is the import out of `unisocket.brython.js`, and what Brython
+itself imports for it; to read its two scripts and the bundle, which happens before, is not in it. Brython alone keeps
+what it has compiled: in the IndexedDB of the page, for its next visit."""
 
 DOWNLOADS_ARE = """What a page downloads for it, beside the runtime."""
 
