@@ -23,6 +23,7 @@ NOT_PORTABLE = {
     "unisocket/adapters/_connecting.py",
     "unisocket/adapters/_cpython.py",
     "unisocket/adapters/_deflate.py",
+    "unisocket/adapters/_frames.py",
     "unisocket/adapters/_language.py",
     "unisocket/adapters/_threads.py",
     "unisocket/adapters/_websockets.py",

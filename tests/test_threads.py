@@ -615,7 +615,7 @@ def test_child_of_a_fork_reads_large_messages_into_memory_of_its_own() -> None:
     """The buffer that is kept for the next large message is none that two processes write to."""
     text = """
         import os
-        from unisocket.adapters._websockets import BUFFER, buffers
+        from unisocket.adapters._frames import BUFFER, buffers
 
         mine = buffers()
         mine.give_back_large(mine.take_large(2 * BUFFER))
@@ -658,8 +658,9 @@ TK = """
 
     def on_message(event):
         label["text"] = event.data
-        root.update()  # a handler that runs Tk's loop
-        note("message", label["text"])
+        shown = label["text"]
+        root.update()  # a handler that runs Tk's loop, in which the other message may come
+        note("message", shown)
         if len(transcript) == 3:
             ws.close(1000)
 

@@ -1,0 +1,907 @@
+"""Connections of CPython that are open, and their frames.
+
+Whole data frames, which nearly all are, go past `websockets`: they are cut out of what was read and handed on by a
+plain call, and written in one go for all that a task sends. Every other frame is given to its protocol object, one
+at a time; so that has the last word, and nothing is decided twice.
+"""
+
+import asyncio
+import collections
+import contextlib
+import logging
+import math
+import mmap
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus, PayloadTooBig
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import OPEN, Event
+from websockets.streams import StreamReader
+from websockets.typing import BytesLike
+
+from unisocket.adapters import Sink
+from unisocket.adapters._deflate import END_OF_DEFLATED, Deflate
+from unisocket.adapters._language import usv_string
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no compiled part on this platform
+    from websockets.utils import apply_mask
+
+if TYPE_CHECKING:
+    from unisocket.adapters._websockets import CPythonTransport
+
+__all__ = ("Buffers", "Connection", "Refusal", "buffers", "explain", "masked")
+
+# RFC 6455 section 7.4.1: no close frame came.
+NO_HANDSHAKE = 1006
+
+# First bytes of whole data frames (RFC 6455 section 5.2): FIN and opcode, and RSV1 if deflated (RFC 7692).
+TEXT, BINARY = 0x81, 0x82
+DEFLATED = 0x40
+CLOSE, PING = 0x88, 0x89
+NONE = -1  # no first byte
+
+TEXT_BIT = 0x01  # of the opcode of a data frame
+MASKED = 0x80
+CONTROL = 0x08  # in the opcode
+MAX_CONTROL = 125  # bytes of a control frame's payload (section 5.5)
+
+# Below, a payload is copied into the one write of its task; a larger one is a write of its own.
+LARGE = 2**16
+
+# How much is read at a time.
+BUFFER = 2**18
+
+# How large a buffer for a larger frame may be, to be kept for the next one.
+KEPT = 2**24
+
+# Up to here, `websockets` inflates in one go; and so is it done here.
+SHORT_DEFLATED = 2044
+
+HEADERS: dict[int, list[bytes]] = {
+    first: [bytes((first, MASKED | size)) for size in range(126)]
+    for first in (TEXT, BINARY, TEXT | DEFLATED, BINARY | DEFLATED)
+}
+
+# Of longer frames: the first bytes, and the length in 16 or 64 bits.
+LONG_HEADER, LARGE_HEADER = struct.Struct("!BBH"), struct.Struct("!BBQ")
+
+# How many short frames, or halves of long ones, a task may collect for one write.
+MANY, MANY_LONG = 1024, 32
+
+# When what was sent is written, and booked: nothing was sent; at the end of this dispatch; that, or before, in a
+# task of its own, for a handler may spin the loop.
+NOT_DUE, DUE, SCHEDULED = 0, 1, 2
+
+_TEXT_HEADERS = HEADERS[TEXT]
+
+MASKS = 1024  # at a time: a system call for each would be a third of the cost of sending
+_masks: Iterator[bytes] = iter(())
+
+
+def new_masks() -> bytes:
+    """Draw masking keys that nobody can foresee (RFC 6455 section 5.3); returns the first."""
+    global _masks
+    random = os.urandom(4 * MASKS)
+    _masks = iter([random[index : index + 4] for index in range(0, len(random), 4)])
+    return next(_masks)
+
+
+def masked(first: int, data: bytes) -> bytes:
+    """Return the frame of a client for less than `LARGE` bytes of payload (RFC 6455 sections 5.2 and 5.3)."""
+    size = len(data)
+    mask = next(_masks, None) or new_masks()
+    if size < 126:
+        return HEADERS[first][size] + mask + apply_mask(data, mask)
+    return LONG_HEADER.pack(first, 0xFE, size) + mask + apply_mask(data, mask)
+
+
+def _forget_masks() -> None:
+    global _masks
+    _masks = iter(())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_masks)  # else the child would use the parent's
+
+
+class Refusal(Exception):
+    """The peer broke the rules: the code of the close frame that it gets, and why."""
+
+
+# Of memory that is mapped: a child of a fork gets a copy (but on Windows, which has no fork).
+_OURS: Any = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
+
+
+class Buffers:
+    """The buffer that all connections of a thread read into; one that is being delivered is not read into.
+
+    Attributes:
+        free: The buffer; None while it is delivered.
+    """
+
+    __slots__ = ("_large", "free")
+
+    def __init__(self) -> None:
+        self.free: memoryview | None = memoryview(bytearray(BUFFER))
+        self._large: memoryview | None = None
+
+    def take(self, tail: int) -> memoryview:
+        """Return a buffer to read into, behind the tail that was left of the last."""
+        if self.free is not None and tail < BUFFER:
+            return self.free
+        return memoryview(bytearray(max(BUFFER, 2 * tail)))
+
+    def take_large(self, size: int) -> memoryview:
+        """Return a buffer for one large frame.
+
+        It is used again, for the kernel takes longer to find new memory than to copy into it; and it is
+        mapped, for so there is only as much memory as was filled: a peer that announces much gets none.
+        """
+        large, self._large = self._large, None
+        if large is None or len(large) < size:
+            large = memoryview(mmap.mmap(-1, size, **_OURS))
+        return large[:size]
+
+    def forget_large(self) -> None:
+        """Keep no large buffer."""
+        self._large = None
+
+    def give_back_large(self, view: memoryview) -> None:
+        """Keep the buffer of a large frame for the next one."""
+        large = memoryview(view.obj)
+        if len(large) <= KEPT and (self._large is None or len(self._large) < len(large)):
+            self._large = large
+
+
+_here = threading.local()
+
+
+def buffers() -> Buffers:
+    """Return those of this thread."""
+    try:
+        found: Buffers = _here.buffers
+    except AttributeError:
+        found = _here.buffers = Buffers()
+    return found
+
+
+_NOTHING = memoryview(b"")
+
+
+class NothingQueued:
+    """What all connections have in place of the queue of `websockets`, which takes half a KiB for each."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+NOTHING_QUEUED = NothingQueued()
+
+
+class Connection(ClientConnection, asyncio.BufferedProtocol):
+    """`websockets`' connection, with a way past it for whole data frames.
+
+    Args:
+        owner: The transport.
+    """
+
+    _guest: Sink | None = None  # who is told while this is lent to a thread that blocks
+
+    # Not a dict with all of them: there may be many connections.
+    __slots__ = (
+        "_binary_first",
+        "_buffer",
+        "_buffers",
+        "_corked",
+        "_deadline",
+        "_deflated",
+        "_deflater",
+        "_end_of_view",
+        "_ended",
+        "_filled",
+        "_flush",
+        "_fragments",
+        "_frame_limit",
+        "_frames",
+        "_head",
+        "_header",
+        "_heard",
+        "_inflates",
+        "_lacking",
+        "_large",
+        "_late_ping",
+        "_limit",
+        "_lost",
+        "_next_ping",
+        "_opcode",
+        "_payload",
+        "_plain",
+        "_position",
+        "_reading",
+        "_round",
+        "_silent",
+        "_surplus",
+        "_tail",
+        "_text_first",
+        "_timer",
+        "_view",
+        "_waiting",
+        "_waiting_payload",
+        "_written",
+        "established",
+        "owner",
+    )
+
+    def __init__(self, owner: "CPythonTransport", *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # What `websockets` has for each connection, and nobody asks for here, takes a kilobyte.
+        self.drain_waiters = []  # type: ignore[assignment] # else a deque
+        if isinstance(self.logger, logging.LoggerAdapter):
+            self.logger = self.protocol.logger = self.logger.logger
+        self.owner = owner
+        self.established = False
+        self._ended = False  # the closing handshake is done, or the connection is given up
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard = True
+        self._deadline = self._next_ping = 0.0
+        self._late_ping = b""  # that waits for its pong
+        self._reading = True
+        self._surplus = 0  # bytes that were delivered since it was seen whether more is wanted
+        self._head = bytearray()  # of the response
+        # Receiving: the beginning of a frame, and how much of the buffer that fills; or, of a frame that
+        # is larger than the buffer, its header, its payload so far, and how much that lacks.
+        self._tail = b""
+        self._filled = 0
+        self._header = b""
+        self._large: memoryview | None = None
+        self._lacking = 0
+        self._buffer: memoryview = _NOTHING
+        # What is being delivered, where its next frame begins, and which delivery that is.
+        self._view: memoryview | None = None
+        self._position = self._end_of_view = self._round = 0
+        self._buffers = buffers()
+        self._limit = float("inf") if self.protocol.max_message_size is None else self.protocol.max_message_size
+        self._frame_limit = max(self._limit, MAX_CONTROL)
+        self._text_first = self._binary_first = NONE  # the first bytes of what is cut out here
+        self._deflated: tuple[int, ...] = ()  # and, where it is compressed
+        self._fragments = bytearray()
+        self._opcode = Opcode.CONT
+        # Sending: the frames of this task; how many bytes were written; where the writes that the
+        # network did not take yet end in the stream, and their payload.
+        self._frames: list[bytes] = []
+        self._written = 0
+        self._waiting: collections.deque[tuple[int, int]] | None = None
+        # Payload: sent in this task, waiting for the network, and given when it was too late.
+        self._payload = self._waiting_payload = self._lost = 0
+        self._flush = NOT_DUE
+        self._corked = False  # by frames that are being delivered
+        self._silent = False  # nothing may be sent any more
+        self._plain = False  # messages may be sent, and as they are
+        # The extension where it inflates all messages as one stream, and what deflates them so.
+        self._inflates: Deflate | None = None
+        self._deflater: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.recv_messages = NOTHING_QUEUED  # type: ignore[assignment] # messages go past it
+
+    # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where to read to."""
+        if self._large is not None:
+            return self._large[-self._lacking :]
+        # If a handler spins the loop in the middle of a delivery, the older frames come first.
+        view = self._view
+        tail = self._tail if view is None else bytes(view[self._position : self._end_of_view])
+        self._buffer = buffer = self._buffers.take(len(tail))
+        if not tail:
+            self._filled = 0
+            return buffer
+        buffer[: len(tail)] = tail
+        self._filled = len(tail)
+        return buffer[len(tail) :]
+
+    def buffer_updated(self, size: int) -> None:
+        """Take what was read."""
+        self._heard = True
+        if self._large is not None:
+            self._fill(size)
+            return
+        buffer = self._buffer
+        if not self.established:
+            self.data_received(bytes(buffer[self._filled : self._filled + size]))
+            return
+        self._tail = b""
+        self._deliver(buffer, buffer, self._filled + size)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read, where the loop does not read into buffers; and the opening handshake."""
+        try:
+            self._receive(data)
+        except (KeyboardInterrupt, SystemExit) as error:
+            if isinstance(self.loop, asyncio.BaseEventLoop):
+                raise
+            # uvloop 0.23 would take it for a fault of the connection, and go on.
+            self.loop.call_soon(leave_by, error)
+
+    def _receive(self, data: bytes) -> None:
+        self._heard = True
+        if not self.established:
+            if not self.response_rcvd.done():
+                self._open(data)
+            return
+        if self._large is not None:
+            part, self._tail = data[: self._lacking], data[self._lacking :]
+            free = self._large[-self._lacking :]
+            free[: len(part)] = part
+            with self._kept():
+                self._fill(len(part))
+            data = self._tail
+        elif self._view is not None:
+            data = bytes(self._view[self._position : self._end_of_view]) + data
+        elif self._tail:
+            data = self._tail + data
+        if data:
+            self._tail = b""
+            self._deliver(data, memoryview(data), len(data))
+
+    def _open(self, data: bytes) -> None:
+        """Read the response; what follows the head of a 101 are frames."""
+        head = self._head
+        searched = max(len(head) - 3, 0)
+        head += data
+        end = head.find(b"\r\n\r\n", searched)
+        rest = len(head) - end - 4 if end >= 0 else 0
+        self._tail = data[len(data) - rest :]
+        with self._kept():
+            super().data_received(data[: len(data) - rest])
+        if self.established:
+            del self._head
+            if rest:
+                self.data_received(b"")
+            return
+        if rest:
+            super().data_received(data[-rest:])
+        if end >= 0 and self.protocol.handshake_exc is None:
+            # It waits for more of a body, which might never come; the head has said all.
+            self.protocol.handshake_exc = InvalidStatus(response_of(head))
+        if self.protocol.handshake_exc is not None and not self.response_rcvd.done():
+            self.response_rcvd.set_result(None)  # else it would wait for the end of TCP
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Go on with what is kept in a task of its own, if a handler raises KeyboardInterrupt or the like."""
+        try:
+            yield
+        except BaseException:  # passes through
+            self._go_on_later()
+            raise
+
+    def _go_on_later(self) -> None:
+        # Not in the next turn: there leaves what the handler raised.
+        self.loop.call_soon(self.loop.call_soon, self.data_received, b"")
+
+    # Opening
+
+    def process_event(self, event: Event) -> None:
+        if self.response is None:
+            if self.response_rcvd.done():
+                return  # the end of a refusal, whose head has said all
+            super().process_event(event)
+            if self.protocol.handshake_exc is None and isinstance(event, Response):
+                self._establish()
+        elif isinstance(event, Frame) and not self._ended:
+            self._process_frame(event)
+
+    def _establish(self) -> None:
+        self.established = True
+        self._plain = not self.protocol.extensions
+        extensions = self.protocol.extensions
+        if len(extensions) == 1 and isinstance(extensions[0], Deflate):
+            self._inflates = None if extensions[0].each_anew else extensions[0]
+            self._deflater = getattr(extensions[0], "encoder", None)
+        self._look_for_data()
+        self._watch()
+        self.owner.opened(self)
+
+    # Receiving
+
+    def _fill(self, size: int) -> None:
+        """Count what was read of a large frame, and deliver it when it is whole."""
+        self._lacking -= size
+        if self._lacking:
+            return
+        large, sink = self._large, self._guest or self.owner.sink
+        assert large is not None
+        if sink is None or self._ended:
+            self._large = None
+            return
+        sink.time = monotonic() * 1000
+        first = self._header[0]
+        try:
+            if first == self._text_first:
+                text = self._text(large)
+                self._large = None
+                sink.text(text)
+            else:
+                data = bytes(large)
+                self._large = None
+                if first == self._binary_first:
+                    sink.binary(data)
+                else:
+                    self._hand_over(self._header + data)
+        except Refusal as refusal:
+            self._refuse(refusal)
+        finally:
+            if sink.batch is not None:
+                sink.batch()
+        self._buffers.give_back_large(large)
+
+    def _deliver(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int) -> None:
+        """Deliver the whole frames of what was read (RFC 6455 section 5.2), and keep the beginning of the next."""
+        if not self._reading:
+            self._tail = bytes(view[:end])
+            self._view = None
+            self._round += 1  # if this is a nested call, it has all
+            return
+        guest = self._guest
+        sink = guest or self.owner.sink
+        buffers = self._buffers
+        shared = view is buffers.free
+        corked = self._corked
+        self._view = view
+        self._position = 0
+        self._end_of_view = end
+        self._round = current = self._round + 1
+        latin, copy = "", b""
+        text, binary = self._text_first, self._binary_first
+        limit = self._frame_limit
+        last = end - 1
+        reach = end
+        stop = 0
+        try:
+            if shared:
+                buffers.free = None  # while it is delivered, nothing is read into it
+            if sink is None or self._ended:
+                self._position = end
+                return
+            self._corked = guest is None
+            sink.time = monotonic() * 1000
+            while stop < last:
+                begin = stop
+                first = data[begin]
+                size = data[begin + 1]
+                start = begin + 2
+                if size >= MASKED:
+                    size = reach = NONE  # a server must not do that
+                elif size > 125:
+                    short = size == 126
+                    start = begin + (4 if short else 10)
+                    if start > end:
+                        stop = begin
+                        break
+                    size = data[begin + 2] << 8 | data[begin + 3] if short else int.from_bytes(view[begin + 2 : start])
+                    if not (126 if short else 2**16) <= size < 2**63:
+                        raise Refusal(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
+                    if size > limit:
+                        reach = NONE
+                stop = start + size
+                if stop > reach:
+                    # Control frames may stand within a message, and are no part of its size.
+                    room = limit if first & CONTROL else self._limit - (self.protocol.current_size or 0)
+                    if NONE < size <= room and self._is_orderly(first, size):
+                        self._keep(view[begin:end], start - begin, size)
+                    else:
+                        self._pass_on(view[begin:end])  # to be told what is wrong
+                        if not self._ended:  # it would be told later
+                            raise Refusal(CloseCode.PROTOCOL_ERROR, "a frame that is not as RFC 6455 has it")
+                    return
+                if first == text:
+                    # One copy of all that was read, and a slice of it for each message.
+                    latin = latin or str(view[:end], "latin-1")
+                    message = latin[start:stop]
+                    if not message.isascii():
+                        message = self._text(view[start:stop])
+                    self._position = stop
+                    sink.text(message)
+                elif first == binary:
+                    if size < LARGE:
+                        copy = copy or bytes(view[:end])  # likewise
+                        payload = copy[start:stop]
+                    else:
+                        payload = bytes(view[start:stop])
+                    self._position = stop
+                    sink.binary(payload)
+                elif first in self._deflated and size < SHORT_DEFLATED:
+                    self._position = stop
+                    self._deliver_one(first, self._inflate(bytes(view[start:stop])))
+                else:
+                    self._pass_on(view[begin:stop])
+                    text, binary = self._text_first, self._binary_first
+                if self._round != current:
+                    return  # a handler spun the loop, and a nested call went on; or it is over
+            if stop < end:
+                self._keep(view[stop:end], 0, 0)
+        except Refusal as refusal:
+            self._refuse(refusal)
+        finally:
+            if shared:
+                buffers.free = view
+            self._corked = corked
+            if sink is not None and sink.batch is not None:
+                sink.batch()
+            if self._payload and not corked and guest is None:
+                self._end_task()
+            if self._view is view:  # and no nested call went on with it
+                self._view = None
+                if self._position < end and not self._ended:
+                    # A handler raised KeyboardInterrupt or the like, and the frames behind are not lost; or they
+                    # are held back.
+                    self._tail = bytes(view[self._position : end])
+                    if self._reading:
+                        self._go_on_later()
+
+    def _keep(self, beginning: memoryview, header: int, size: int) -> None:
+        """Keep the beginning of a frame until the rest has come; with its header, if that is whole, and its size."""
+        if header + size > BUFFER:
+            try:
+                large = self._buffers.take_large(size)
+            except (OSError, OverflowError):  # there is no limit but this
+                raise Refusal(CloseCode.MESSAGE_TOO_BIG, f"no memory for {size} bytes") from None
+            part = len(beginning) - header
+            large[:part] = beginning[header:]
+            # In one go, here and below: whoever interrupts (Ctrl-C in a thread that blocks) finds a whole state.
+            self._header = bytes(beginning[:header])
+            self._large, self._lacking, self._position = large, size - part, self._end_of_view
+        else:
+            tail = bytes(beginning)
+            self._tail, self._position = tail, self._end_of_view
+
+    def _is_orderly(self, first: int, size: int) -> bool:
+        """Whether a frame may go on after these first bytes; else waiting for the rest is of no use."""
+        opcode = first & 0x0F
+        if opcode >= 8:
+            return first in (0x88, 0x89, 0x8A) and size <= MAX_CONTROL
+        return opcode <= 2 and not first & (0x30 if self.protocol.extensions else 0x70)
+
+    def _pass_on(self, frame: memoryview) -> None:
+        """Let `websockets` take a frame that is not a whole data frame, and go on behind it."""
+        self._position += len(frame)
+        self._hand_over(bytes(frame))
+
+    def _hand_over(self, data: bytes) -> None:
+        """Let `websockets` take a frame."""
+        if data[0] == PING and self.paused:
+            self._late_ping = data  # while no pong can leave, the last ping will do (RFC 6455 section 5.5.3)
+            return
+        protocol = self.protocol
+        if data[0] & CONTROL and data[1] <= MAX_CONTROL:
+            # Control frames may stand within a message (RFC 6455 section 5.4): `websockets` forbids it to a close
+            # frame, and takes the others for a part of the message, when it comes to its size.
+            size, protocol.current_size = protocol.current_size, None
+            limit, protocol.max_message_size = protocol.max_message_size, None
+            super().data_received(data)
+            protocol.current_size, protocol.max_message_size = size, limit
+        else:
+            super().data_received(data)
+        self._look_for_data()
+        error = protocol.parser_exc
+        if error is not None and not self._ended:
+            self._fail(explain(error))
+
+    def _look_for_data(self) -> None:
+        """Cut data frames out, but in the middle of a fragmented message, and if no message may be long."""
+        cut = self.protocol.current_size is None and self._limit > MAX_CONTROL
+        self._text_first, self._binary_first = (TEXT, BINARY) if cut else (NONE, NONE)
+        self._deflated = (TEXT | DEFLATED, BINARY | DEFLATED) if cut and self._inflates is not None else ()
+
+    def _inflate(self, data: bytes) -> bytes:
+        """Inflate a short message (RFC 7692 section 7.2.2)."""
+        deflate = self._inflates
+        assert deflate is not None
+        inflater = deflate.decoder
+        limit = self.protocol.max_message_size or 0
+        try:
+            inflated: bytes = inflater.decompress(data + END_OF_DEFLATED, limit)
+            if inflater.unconsumed_tail:
+                raise PayloadTooBig(None, limit)
+            if inflater.eof:
+                inflated = deflate.go_on(inflated, self.protocol.max_message_size)
+        except zlib.error:
+            raise Refusal(CloseCode.PROTOCOL_ERROR, "decompression failed") from None
+        except PayloadTooBig as error:
+            raise Refusal(CloseCode.MESSAGE_TOO_BIG, str(error)) from None
+        return inflated
+
+    def _deliver_one(self, first: int, data: bytes) -> None:
+        """Deliver a message that may be much larger than what was read.
+
+        If much has come of one read, for it may inflate a thousandfold, and nobody wants more, the rest is held back.
+        """
+        sink = self.owner.sink
+        if sink is None:
+            return
+        if first & TEXT_BIT:
+            sink.text(self._text(data))
+        else:
+            sink.binary(data)
+        self._surplus += len(data)
+        if self._surplus > BUFFER:
+            self._surplus = 0
+            if sink.batch is not None:
+                sink.batch()
+            if not self._reading:
+                self._round += 1  # `_deliver()` stops
+
+    def _text(self, data: BytesLike) -> str:
+        """Decode a message (RFC 6455 section 8.1)."""
+        try:
+            return str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            raise Refusal(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}") from None
+
+    def _process_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PONG:
+            self.acknowledge_pings(bytes(frame.data))
+        elif frame.opcode is Opcode.CLOSE:
+            self._closing()
+        elif frame.opcode is not Opcode.PING:
+            if frame.opcode is not Opcode.CONT:
+                self._opcode = frame.opcode
+            if not frame.fin or self._fragments:
+                self._fragments += frame.data  # not a list: a million fragments of one byte are to be a megabyte
+            if frame.fin:
+                data = bytes(self._fragments or frame.data)
+                self._fragments.clear()
+                self._deliver_one(self._opcode, data)
+
+    # Sending
+
+    def send_text(self, text: str) -> None:
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            data = usv_string(text).encode()
+        size = len(data)
+        if size < 126 and self._flush == SCHEDULED and self._plain:
+            # One more short message of this task: what _send() does then.
+            self._payload += size
+            mask = next(_masks, None) or new_masks()
+            frames = self._frames
+            frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
+            if len(frames) >= MANY:
+                self._write_out()
+        else:
+            self._send(TEXT, data)
+
+    def send_binary(self, data: bytes) -> None:
+        self._send(BINARY, data)
+
+    def _send(self, first: int, data: bytes) -> None:
+        """Send a message in one frame, with all others of this task."""
+        size = len(data)
+        self._payload += size
+        if self._silent:
+            self._lost += size  # the closing handshake has begun: dropped, and counted
+            self._payload -= size
+            return
+        at_once = False
+        if self._flush == NOT_DUE and self._corked:
+            # Most handlers send one message, which need not wait for the end of the dispatch.
+            self._flush = DUE
+            at_once = True
+        elif self._flush != SCHEDULED:
+            self._flush = SCHEDULED
+            self.loop.call_soon(self._end_task)
+        if self.protocol.extensions:
+            if self._deflater is None:
+                self.protocol.send_frame(Frame(Opcode(first & 0x0F), data))
+                self._frames.extend(self.protocol.data_to_send())
+                return
+            data = (self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+            size = len(data)
+            first |= DEFLATED
+        if size < 126:
+            self._frames.append(masked(first, data))
+        else:
+            mask = next(_masks, None) or new_masks()
+            if size < LARGE:
+                # They are joined later: to do it here, too, would be one copy more.
+                self._frames += (LONG_HEADER.pack(first, 0xFE, size) + mask, apply_mask(data, mask))
+            else:
+                self._write_large(LARGE_HEADER.pack(first, 0xFF, size) + mask, apply_mask(data, mask))
+        if at_once or len(self._frames) >= (MANY if size < 126 else MANY_LONG):
+            self._write_out()
+
+    def send_data(self) -> None:
+        self._write_out()  # what was sent before a control frame leaves before it
+        super().send_data()
+
+    def _write_out(self) -> None:
+        if self._frames:
+            data = b"".join(self._frames)
+            self._frames.clear()
+            self._write(data)
+
+    def _write_large(self, head: bytes, payload: bytes) -> None:
+        self._frames.append(head)
+        self._write_out()
+        self._write(payload)
+
+    def _write(self, data: bytes) -> None:
+        self._written += len(data)
+        self.transport.write(data)
+
+    def _end_task(self) -> None:
+        """Write what a task has sent, and book what the network took."""
+        self._flush = NOT_DUE
+        self._write_out()
+        payload, self._payload = self._payload, 0
+        if self.transport.get_write_buffer_size():
+            if self._waiting is None:
+                self._waiting = collections.deque()
+            self._waiting.append((self._written, payload))
+            self._waiting_payload += payload
+        elif payload >= LARGE and self.owner.sink is not None:
+            self.owner.sink.drained()  # the network took all at once, of which asyncio does not tell
+
+    def buffered(self) -> int:
+        # A transport that is closing may have thrown away what it had: do not ask it.
+        if self._waiting and not self._ended and not self.transport.is_closing():
+            out = self._written - self.transport.get_write_buffer_size()
+            while self._waiting and self._waiting[0][0] <= out:
+                self._waiting_payload -= self._waiting.popleft()[1]
+        return self._payload + self._waiting_payload + self._lost
+
+    # Closing
+
+    def drop(self) -> None:
+        """Close the TCP connection, without further ado."""
+        self._end()
+        self.transport.abort()
+
+    def _end(self) -> None:
+        self.buffered()  # what did not leave by now stays in the count
+        self._ended = self._silent = True
+        self._plain = False
+        self._round += 1  # whatever is being delivered stops
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _closing(self) -> None:
+        """The peer's close frame is here, and answered."""
+        self._end()
+        close = self.protocol.close_rcvd
+        assert close is not None
+        if self.owner.sink is not None:
+            self.owner.sink.closing()
+        self._hang_up()
+        self.owner.runtime.soon(lambda: self.owner.closed(close.code, close.reason, True, ""))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Tell the peer that it broke the rules, and give it up."""
+        code, message = refusal.args
+        self.protocol.fail(code, message)
+        self.send_data()
+        self._fail(message)
+
+    def _fail(self, message: str) -> None:
+        """Fail the WebSocket connection (RFC 6455 section 7.1.7); the peer was told."""
+        self._end()
+        self._hang_up()
+        self.owner.closed(NO_HANDSHAKE, "", False, message)
+
+    def _hang_up(self) -> None:
+        """Close the TCP connection when all is sent, or soon."""
+        self.owner.runtime.closing().add(self)
+        self.transport.close()
+        busy = self.transport.get_write_buffer_size() or self.transport.get_extra_info("ssl_object") is not None
+        if self.close_timeout is not None and busy:
+            self._timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not hasattr(self, "recv_messages"):
+            return  # lost in the TLS handshake behind a proxy, before there was a connection_made()
+        super().connection_lost(exc)
+        self.owner.runtime.closing().discard(self)
+        ended, self._ended = self._ended, True  # the transport has thrown away what it had: do not ask it
+        self._end()
+        if self.established and not ended:
+            self.owner.closed(NO_HANDSHAKE, "", False, explain(exc) if exc else "the connection was lost")
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        ping, self._late_ping = self._late_ping, b""
+        if ping and not self._ended:
+            self._hand_over(ping)
+        if self.owner.sink is not None:
+            self.owner.sink.drained()
+
+    # Flow control and keepalive
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self._reading and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._reading and not self.transport.is_closing():
+            self._reading = True
+            self._heard = True  # while nothing was read, no pong could be seen
+            self._surplus = 0
+            self.transport.resume_reading()
+            if self._tail:
+                self.loop.call_soon(self.data_received, b"")  # what was held back
+
+    def _watch(self) -> None:
+        """Begin the pings."""
+        interval = self.owner.adapter.ping_interval
+        if interval is not None and not self._ended:
+            self._next_ping = self.loop.time() + interval
+            self._timer = self.loop.call_at(self._next_ping, self._look, context=self.owner.runtime._context)
+
+    def _look(self) -> None:
+        """Has anything come since the last look? Any byte shows that the peer is there."""
+        if self.protocol.state is not OPEN:
+            return
+        adapter = self.owner.adapter
+        now = self.loop.time()
+        if self._heard or not self._reading:
+            self._heard = False
+            self._deadline = math.inf if adapter.ping_timeout is None else now + adapter.ping_timeout
+        elif now >= self._deadline:
+            self.drop()
+            self.owner.closed(NO_HANDSHAKE, "", False, "the peer did not answer a ping")
+            return
+        if now >= self._next_ping:
+            assert adapter.ping_interval is not None
+            self._next_ping = now + adapter.ping_interval
+            self.protocol.send_ping(b"")
+            self.send_data()
+        due = min(self._next_ping, self._deadline)
+        self._timer = self.loop.call_at(due, self._look, context=self.owner.runtime._context)
+
+
+def leave_by(error: BaseException) -> None:
+    """Raise, through the loop."""
+    raise error
+
+
+def response_of(head: bytes | bytearray) -> Response:
+    """Parse a response whose head is whole; of its body, it has what is there."""
+    reader = StreamReader()
+    reader.feed_data(head)
+    # A proxy's answer to CONNECT has no body.
+    parsing = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof, proxy=True)
+    try:
+        next(parsing)
+    except StopIteration as end:
+        response: Response = end.value
+        response.body = bytes(reader.buffer)
+        return response
+    raise AssertionError("the head is whole")
+
+
+def explain(error: BaseException) -> str:
+    """Say for people why a connection failed: the one place that reads foreign exceptions."""
+    if isinstance(error, TimeoutError) and not error.args:
+        return "not open within `open_timeout`"
+    if isinstance(error, InvalidStatus):
+        return f"HTTP {error.response.status_code}"
+    cause: BaseException | None = error.__cause__
+    text = str(error) or type(error).__name__
+    return f"{text}: {cause}" if cause is not None and str(cause) else text
