@@ -388,9 +388,12 @@ class SharedConnection(Connection):
     def _turn(self) -> Iterator[None]:
         """Write with nobody else, and never wait for the network."""
         with self._mutex:
+            if self._socket is None:  # nobody else can; and asyncio may have closed its own
+                yield
+                return
             self._turns += 1
             try:
-                if self._turns == 1 and self._guest is not None and self._socket is not None:
+                if self._turns == 1 and self._guest is not None:
                     os.set_blocking(self._socket.fileno(), False)
                 rest, self._rest = self._rest, b""
                 if rest:

@@ -1,8 +1,9 @@
 """What all tests share: options, the wheel that is tested, and a rule of selection."""
 
 import asyncio
+import gc
 import inspect
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,30 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     with asyncio.Runner(loop_factory=getattr(pyfuncitem.module, "loop_factory", None)) as runner:
         runner.run(main())
     return True
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the tests need not be searched for garbage after each of them."""
+    import hypothesis  # noqa: F401  before: what is frozen is hidden from it, and it would complain
+
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_complaints(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """See that nothing is logged in a test, not even when what it leaves is collected; ResourceWarnings are errors.
+
+    A test that wants something to be logged clears the log.
+    """
+    yield
+    if request.node.get_closest_marker("browser"):
+        return  # another process, mostly
+    gc.collect()
+    records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
+    # The servers of `websockets` complain of each close that is no good one.
+    complaints = [record.getMessage() for record in records if record.name != "websockets.server"]
+    assert not complaints, f"somebody complained: {complaints}"
 
 
 @pytest.hookimpl(wrapper=True)

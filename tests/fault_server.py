@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import gc
 import os
 import socket
 import stat
@@ -37,7 +36,6 @@ __all__ = (
     "echo",
     "fault_server",
     "fin",
-    "no_complaints",
     "opened",
     "reply",
     "resolve_with",
@@ -105,6 +103,8 @@ class Peer:
         Raises:
             OSError: The client has let go.
         """
+        if self.transport.is_closing():
+            raise ConnectionResetError  # uvloop would raise RuntimeError
         self._writer.write(data)
         await self._writer.drain()
 
@@ -293,15 +293,6 @@ async def all_ends() -> AsyncIterator[None]:
     while left := [*(asyncio.all_tasks() - tasks), *(_open_sockets() - sockets)]:
         assert time.monotonic() < deadline, f"left over: {left}"
         await asyncio.sleep(0.001)
-
-
-@contextmanager
-def no_complaints(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """See that nothing is logged in a test, not even when what it leaves is collected; ResourceWarnings are errors."""
-    yield
-    gc.collect()
-    complaints = [*caplog.get_records("call"), *caplog.get_records("teardown")]
-    assert not complaints, f"somebody complained: {[record.getMessage() for record in complaints]}"
 
 
 def _open_sockets() -> set[tuple[int, int]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from certificates import Authority
-from fault_server import Peer, all_ends, blackhole, fault_server, no_complaints, opened, resolve_with
+from fault_server import Peer, all_ends, blackhole, fault_server, opened, resolve_with
 from proxies import connect_proxy, socks_proxy
 
 from unisocket import WebSocket, connect
@@ -38,12 +38,6 @@ CLOSED = ("close", 1000, "", True)
 LOST: list[tuple[Any, ...]] = [("error",), ("close", 1006, "", False)]
 
 Server = AbstractAsyncContextManager[str]
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with no_complaints(caplog):
-        yield
 
 
 async def events_of(server: Server, path: str = "/", **options: Any) -> list[tuple[Any, ...]]:

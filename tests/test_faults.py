@@ -6,7 +6,6 @@ nothing is left over, neither task nor socket, nor a complaint when all is colle
 
 import asyncio
 import datetime as dt
-import gc
 import socket
 import ssl
 import threading
@@ -27,7 +26,6 @@ from fault_server import (
     echo,
     fault_server,
     fin,
-    no_complaints,
     opened,
     reply,
     resolve_with,
@@ -69,21 +67,6 @@ CLOSED = ("close", 4001, "bye", True)
 
 LOST: list[tuple[Any, ...]] = [("error",), ("close", 1006, "", False)]
 OPENED_AND_LOST = [("open",), *LOST]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_collections() -> Iterator[None]:
-    """What is there before the tests need not be searched for garbage after each of them."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with no_complaints(caplog):
-        yield
 
 
 async def check(

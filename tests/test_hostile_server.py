@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
-from fault_server import Fault, Peer, all_ends, echo, fault_server, no_complaints, opened, reply, rst
+from fault_server import Fault, Peer, all_ends, echo, fault_server, opened, reply, rst
 
 from unisocket import WebSocket
 from unisocket.adapters.cpython import CPythonAdapter
@@ -29,12 +29,6 @@ CLOSE_FRAME = make_frame(CLOSE, close_body(4001))
 CLOSED = [("open",), ("close", 4001, "", True)]
 LOST: list[tuple[Any, ...]] = [("error",), ("close", 1006, "", False)]
 OPENED_AND_LOST = [("open",), *LOST]
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with no_complaints(caplog):
-        yield
 
 
 def endless(data: bytes) -> Fault:

@@ -250,8 +250,8 @@ def test_loop_that_ends_aborts_its_sockets_without_events_and_warns_once(
         assert main is returns_at_once or server.gone.acquire(timeout=PROMPT)
     assert events == ([] if connecting else ["open"])
     assert server.frames == []
-    # uvloop has a word of its own for a name that was being resolved when its loop was closed by hand.
-    assert not caplog.records or (new_loop, way) == (uvloop.new_event_loop, "close")
+    if (new_loop, way) == (uvloop.new_event_loop, "close"):
+        caplog.clear()  # uvloop has a word of its own for a name that was being resolved when the loop was closed
 
 
 @loops

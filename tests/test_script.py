@@ -90,10 +90,12 @@ def test_no_peer_is_a_peer_error(base_url: str) -> None:
 
 def test_recorder_says_what_came_instead(play: Callable[[Case], None]) -> None:
     async def case(peer: Peer) -> None:
-        recorder = Recorder(WebSocket(peer.url))
+        recorder = Recorder(websocket := WebSocket(peer.url))
         await recorder.wait("open")
         error = await raises_async(AssertionError, recorder.wait("message", 2, timeout=0.001))
         assert str(error) == "not 2 message within 0.001 s, but [('open')]"
+        websocket.close()
+        await recorder.closed()
 
     play(case)
 

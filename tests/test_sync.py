@@ -5,6 +5,7 @@ import collections
 import concurrent.futures
 import errno
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,12 +21,14 @@ from typing import Any
 import pytest
 from browser.contexts import Context, open_context
 from peer_process import peer_process
+from test_faults import RULES
 
 import unisocket
 from unisocket import ConnectionClosedError, ConnectionClosedOK, ConnectionFailedError, WebSocket, _runtime
 from unisocket.adapters import _blocking, _cpython
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.sync import Connection, connect
+from unisocket.testing._wire import BINARY, CONTINUATION, PING, TEXT, make_frame
 from unisocket.testing.script import Peer, numbered
 
 SECONDS = 5.0  # for anything to happen
@@ -385,6 +388,57 @@ def test_text_that_is_no_utf8_ends_who_reads(peer: BlockingPeer, size: int) -> N
         peer.do(["text", "a"], ["frame", 1, "ff" * size])
         assert isinstance(waiting.exception(SECONDS), ConnectionClosedError)
         assert [record["code"] for record in peer.wait_for("close")] == [1007]
+
+
+@pytest.mark.parametrize(("data", "code"), RULES.values(), ids=RULES)
+def test_broken_rule_ends_who_reads_and_is_told(peer: BlockingPeer, data: bytes, code: int) -> None:
+    with connect(peer.url, adapter=CPythonAdapter(compression=None)) as ws:
+        waiting = start(ws.recv)
+        until(lambda: reads_here(ws))
+        peer.do(["raw", data.hex()])
+        error = waiting.exception(SECONDS)
+        assert isinstance(error, ConnectionClosedError)
+        assert (error.code, error.wasClean) == (1006, False)
+    assert [record["code"] for record in peer.wait_for("close")] == [code]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_frames_of_all_kinds_cut_anywhere_come_whole_while_others_send(peer: BlockingPeer, seed: int) -> None:
+    """Who reads gives up now and then, another thread sends, and the network's sends pongs: each byte is read once."""
+    chance = random.Random(seed)  # noqa: S311
+    messages: list[str | bytes] = []
+    stream = b""
+    for number in range(200):
+        size = 2**18 if number % 50 == 49 else chance.choice([0, 1, 5, 42, 126, 1000, 2**14])
+        text = chance.choice("a\u20ac") * size
+        payload = text.encode()
+        opcode = chance.choice([TEXT, BINARY])
+        cut = chance.choice([None, None, None, 0, 3])
+        if cut is None:
+            stream += make_frame(opcode, payload)
+        else:
+            stream += make_frame(opcode, payload[:cut], fin=False) + make_frame(PING, b"within")
+            stream += make_frame(CONTINUATION, payload[cut:])
+        stream += chance.choice([b"", b"", make_frame(PING, b"between")])
+        messages.append(text if opcode == TEXT else payload)
+    steps: list[list[Any]] = [["accept"]]
+    while stream:
+        size = chance.choice([1, 2, 7, 50, 1000, 2**16, 2**20])
+        steps += [["raw", stream[:size].hex()], ["sleep", chance.choice([0, 0, 0.001])]]
+        stream = stream[size:]
+    peer.script(*steps)
+    received: list[str | bytes] = []
+    with connect(peer.url, adapter=CPythonAdapter(compression=None, ping_interval=None)) as ws:
+        sending = start(lambda: [ws.send(f"{number}:".ljust(number)) for number in range(1000)])
+        while len(received) < len(messages):
+            try:
+                received.append(ws.recv(timeout=chance.choice([SECONDS, 0, 0.0003])))
+            except unisocket.TimeoutError:
+                pass
+        sending.result(SECONDS)
+    assert received == messages
+    sent = peer.wait_for("message", 1000)
+    assert [record["text"].split(":")[0] for record in sent] == [str(number) for number in range(1000)]
 
 
 @pytest.mark.parametrize("end", [["fin"], ["rst"]])

@@ -501,6 +501,7 @@ async def test_dispatch_that_fails_is_logged_and_the_socket_dropped(
     assert websocket.readyState == websocket.CONNECTING
     assert caplog.text.count("dispatch failed, so <WebSocket") == 1
     assert "no such signal" in caplog.text
+    caplog.clear()
 
 
 def test_program_that_ends_with_open_sockets_ends_at_once(base_url: str) -> None:

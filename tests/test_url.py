@@ -4,22 +4,14 @@ Browsers have their own parser; here it is `ada-url`. What is written down is th
 what any of them does.
 """
 
-from collections.abc import Iterator
-
 import pytest
-from fault_server import Peer, all_ends, fault_server, no_complaints
+from fault_server import Peer, all_ends, fault_server
 
 from unisocket import InvalidURLError, WebSocket
 from unisocket._checks import checked_url
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import CLOSE, Request, close_body, make_frame
 from unisocket.testing.script import Recorder
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with no_complaints(caplog):
-        yield
 
 
 def parsed(url: str, base: str | None = None) -> str:
