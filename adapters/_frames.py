@@ -12,6 +12,7 @@ import logging
 import math
 import mmap
 import os
+import re
 import struct
 import threading
 import zlib
@@ -60,6 +61,10 @@ LARGE = 2**16
 
 # How much is read at a time.
 BUFFER = 2**18
+
+# The beginning of a response of 1xx, but of a 101; and how much its head may take.
+INTERIM = re.compile(rb"HTTP/1\.1 1(?!01)\d\d")
+MAX_INTERIM = 2**14
 
 # How large a buffer for a larger frame may be, to be kept for the next one.
 KEPT = 2**24
@@ -359,6 +364,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def _open(self, data: bytes) -> None:
         """Read the response; what follows the head of a 101 are frames."""
         head = self._head
+        if not head:
+            data, self._tail = without_interim(self._tail + data)
+            if not data:
+                return
         searched = max(len(head) - 3, 0)
         head += data
         end = head.find(b"\r\n\r\n", searched)
@@ -879,6 +888,21 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 def leave_by(error: BaseException) -> None:
     """Raise, through the loop."""
     raise error
+
+
+def without_interim(data: bytes) -> tuple[bytes, bytes]:
+    """Leave out interim responses, which may come before the response (RFC 9110 section 15.2).
+
+    Returns:
+        What belongs to the response; or, instead, what may be the beginning of an interim one.
+    """
+    while INTERIM.match(data):
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            # Of one that is too long, `websockets` says what is wrong.
+            return (b"", data) if len(data) < MAX_INTERIM else (data, b"")
+        data = data[end + 4 :]
+    return (b"", data) if len(data) < 12 and b"HTTP/1.1 1".startswith(data[:10]) else (data, b"")
 
 
 def response_of(head: bytes | bytearray) -> Response:

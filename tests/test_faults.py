@@ -50,6 +50,7 @@ from unisocket.testing._wire import (
     make_frame,
     make_head,
     make_response,
+    make_upgrade,
 )
 from unisocket.testing.script import Recorder
 
@@ -151,6 +152,8 @@ REFUSALS: dict[str, Fault] = {
     "HTTP_200_with_half_a_chunk": reply(make_head("200 OK", [("Transfer-Encoding", "chunked")]) + b"ff\r\nhalf"),
     "HTTP_403_whose_body_trickles": reply(make_head("403 Forbidden", []), trickle(b"sorry" * 1000, 0.01)),
     "HTTP_302": reply(make_response(302, [("Location", "/other")], "")),
+    "HTTP_103_and_no_more_then_FIN": reply(b"HTTP/1.1 103 Early Hints\r\n\r\n", fin),
+    "4_MB_of_HTTP_103": reply(b"HTTP/1.1 103 Early Hints\r\n" + b"X-Many: x\r\n" * 400_000),
     "HTTP_1.0": reply(UPGRADE.replace(b"1.1", b"1.0", 1)),
     "HTTP_101_and_no_more": reply(SWITCHING + b"\r\n"),
     "no_Accept": reply(UPGRADE),
@@ -171,6 +174,39 @@ async def test_status_of_a_refusal_is_told_though_its_body_does_not_come(fault: 
     messages: list[str] = []
     head = b"HTTP/1.1 403 Forbidden\r\n%b\r\n" % fault.encode()
     async with all_ends(), fault_server(reply(head)) as url:
+        websocket = WebSocket(url, onerror=lambda event: messages.append(event.message))
+        await Recorder(websocket).closed(LONG)
+    assert messages == ["HTTP 403"]
+
+
+INTERIM: dict[str, bytes] = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "103": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+    "102_without_a_phrase": b"HTTP/1.1 102 \r\n\r\n",
+    "many": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 1000,
+}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["together", "byte_by_byte"])
+@each(INTERIM)
+async def test_interim_responses_are_no_answer(fault: bytes, apart: bool) -> None:
+    """RFC 9110 section 15.2, and so Fetch, HTTP-network fetch: a response of 1xx but 101 comes before the answer."""
+
+    async def play(peer: Peer) -> None:
+        request = await peer.request()
+        answer = fault[-100:] + make_upgrade(request, {}) + CLOSE_FRAME
+        await peer.send(fault[:-100] + answer * (not apart))
+        for index in range(len(answer) if apart else 0):
+            await peer.send(answer[index : index + 1])
+            await asyncio.sleep(0)
+
+    await check(fault_server(play), [("open",), CLOSED], LONG)
+
+
+async def test_refusal_behind_an_interim_response_is_told() -> None:
+    messages: list[str] = []
+    answer = INTERIM["103"] + make_response(403, [], "no")
+    async with all_ends(), fault_server(reply(answer)) as url:
         websocket = WebSocket(url, onerror=lambda event: messages.append(event.message))
         await Recorder(websocket).closed(LONG)
     assert messages == ["HTTP 403"]

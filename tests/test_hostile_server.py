@@ -73,6 +73,7 @@ ATTACKS: dict[str, tuple[Fault, list[tuple[Any, ...]]]] = {
     "header_without_end": (reply(SWITCHING + b"X-Long: ", endless(b"x" * 64 * KIB)), LOST),
     "headers_without_end": (reply(SWITCHING, endless(b"X-Many: x\r\n" * 4 * KIB)), LOST),
     "lines_without_end": (reply(b"", endless(b"\r\n" * 4 * KIB)), LOST),
+    "interim_responses_without_end": (reply(b"", endless(b"HTTP/1.1 103 Early Hints\r\n\r\n" * KIB)), LOST),
     "body_without_end": (reply(make_head("403 Forbidden", []), endless(NOTHING)), LOST),
     "body_of_2^62_bytes": (reply(make_head("403 Forbidden", [("Content-Length", str(2**62))]), endless(NOTHING)), LOST),
     "garbage": (opened(GARBAGE), OPENED_AND_LOST),
