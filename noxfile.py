@@ -211,7 +211,9 @@ def check_types(session: nox.Session, wheel: Path) -> None:
 def pytest(session: nox.Session, wheel: Path, *arguments: str, python: str = "python") -> None:
     """Run the tests, with what stands after `--` on the command line."""
     further = ["--write-support" if argument == "--write" else argument for argument in session.posargs]
-    command = [python, "-P", "-m", "pytest", f"--wheel={wheel}", *arguments, *further]
+    # Some files at a time, whatever the machine: most of them wait for a browser, or for nothing to happen.
+    at_a_time = ["-n", "4", "--dist", "loadfile"]
+    command = [python, "-P", "-m", "pytest", f"--wheel={wheel}", *at_a_time, *arguments, *further]
     session.run(*command, external=python != "python")
 
 

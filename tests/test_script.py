@@ -55,6 +55,8 @@ def test_do_seen_and_wait_for(play: Callable[[Case], None]) -> None:
         [message] = await peer.wait_for("message")
         assert message["text"] == "héllo"
         assert (await peer.seen())[0]["path"].endswith("/room?x=1")
+        ws.close()
+        await recorder.closed()
 
     play(case)
 
