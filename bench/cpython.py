@@ -379,13 +379,14 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="two short rounds, without some of the peers: for a glance"
     )
+    parser.add_argument("--rounds", type=int, default=7, help="how often each contestant does each workload")
     parser.add_argument("--only", metavar="NAME", default="", help="only workloads whose name has this in it")
     parser.add_argument("--write", metavar="FILE", type=Path, help="write the report there, too")
     options = parser.parse_args()
     workloads = [workload for workload in WORKLOADS if options.only in workload.name]
     if not workloads:
         parser.error("no workload has that in its name: " + ", ".join(workload.name for workload in WORKLOADS))
-    rounds, seconds = (2, 0.1) if options.quick else (7, 0.4)
+    rounds, seconds = (2, 0.1) if options.quick else (options.rounds, 0.4)
     if options.quick:
         workloads = [dataclasses.replace(w, contestants=tuple(filter(in_quick, w.contestants))) for w in workloads]
     how = circumstances(rounds, seconds)
