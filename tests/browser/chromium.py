@@ -42,6 +42,10 @@ FLAGS = (
 # Seconds that a page may take for what a test waits for; none should take ten.
 PATIENCE = 60.0
 
+# That of a browser, as it was when the tests began: browsers are started in threads, while pytest writes the name of
+# each test into its own.
+ENVIRONMENT = dict(os.environ)
+
 # What begins an entry of the log, and ends the one before.
 _ENTRY = re.compile(r"^\[[^\]\n]*?(\w+:CONSOLE)?(?::\d+)?\] ", re.MULTILINE)
 
@@ -84,7 +88,7 @@ class Chromium:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             options.add_argument("--no-sandbox")
         # Chromium has a socket in TMPDIR, whose path may be too long for one: nox puts it below the checkout.
-        environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+        environment = {name: value for name, value in ENVIRONMENT.items() if name != "TMPDIR"}
         # Without a chromedriver on the PATH selenium looks for one.
         self._driver = webdriver.Chrome(options, Service(shutil.which("chromedriver"), env=environment))
         self._log = log.open(encoding="utf-8", errors="replace")

@@ -1,12 +1,12 @@
 """Firefox and WebKitGTK, driven as Chromium is, for what is to run in another engine."""
 
-import os
 import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from browser.chromium import ENVIRONMENT
 from browser.runtimes import MissingError
 from selenium import webdriver
 from selenium.webdriver.firefox.service import Service as FirefoxService
@@ -91,7 +91,7 @@ class WebKitGTK(Engine):
         options.add_argument("--enable-write-console-messages-to-stdout=true")
         display = f":{self._screen.stdout.readline().strip()}"
         # Brython reads the language, and dies of "C".
-        environment = {**os.environ, "DISPLAY": display, "LANG": "en_US.UTF-8", "HOME": str(folder)}
+        environment = {**ENVIRONMENT, "DISPLAY": display, "LANG": "en_US.UTF-8", "HOME": str(folder)}
         service = WebKitService(driver, log_output=str(self._log_file), env=environment)
         return webdriver.WebKitGTK(options, service)
 
