@@ -641,28 +641,31 @@ def sites(served_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 AGAIN = 'make the folder again: "python -m unisocket assets"'
 
 
+# What a page loads, of each kind; and the rest of it.
+SOME_FILES = [
+    ("brython", "brython/brython.js"),
+    ("brython", "brython/brython_stdlib.js"),
+    ("brython", "unisocket.brython.js"),
+    ("brython", "hello.py"),
+    ("pyodide", "pyodide/pyodide.mjs"),
+    ("pyodide", "unisocket.zip"),
+    ("micropython", "micropython/micropython.wasm"),
+    ("micropython", "unisocket/_events.py"),
+]
+OTHER_FILES = [
+    ("pyodide", "pyodide/pyodide.asm.mjs"),
+    ("pyodide", "pyodide/pyodide.asm.wasm"),
+    ("pyodide", "pyodide/pyodide-lock.json"),
+    ("pyodide", "pyodide/python_stdlib.zip"),
+    ("pyodide", "hello.py"),
+    ("micropython", "micropython/micropython.mjs"),
+    ("micropython", "unisocket.json"),
+    ("micropython", "hello.py"),
+]
+
+
 @pytest.mark.browser
-@pytest.mark.parametrize(
-    ("runtime", "missing"),
-    [
-        ("brython", "brython/brython.js"),
-        ("brython", "brython/brython_stdlib.js"),
-        ("brython", "unisocket.brython.js"),
-        ("brython", "hello.py"),
-        ("pyodide", "pyodide/pyodide.mjs"),
-        ("pyodide", "pyodide/pyodide.asm.mjs"),
-        ("pyodide", "pyodide/pyodide.asm.wasm"),
-        ("pyodide", "pyodide/pyodide-lock.json"),
-        ("pyodide", "pyodide/python_stdlib.zip"),
-        ("pyodide", "unisocket.zip"),
-        ("pyodide", "hello.py"),
-        ("micropython", "micropython/micropython.mjs"),
-        ("micropython", "micropython/micropython.wasm"),
-        ("micropython", "unisocket.json"),
-        ("micropython", "unisocket/_events.py"),
-        ("micropython", "hello.py"),
-    ],
-)
+@pytest.mark.parametrize(("runtime", "missing"), SOME_FILES + OTHER_FILES)
 def test_page_names_a_file_that_is_missing(runtime: str, missing: str, sites: Path, browser: Chromium) -> None:
     with PlainServer(sites / runtime, missing=(missing,)) as server:
         shown(browser, server.url, AGAIN)
@@ -673,19 +676,7 @@ def test_page_names_a_file_that_is_missing(runtime: str, missing: str, sites: Pa
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(
-    ("runtime", "missing"),
-    [
-        ("brython", "brython/brython.js"),
-        ("brython", "brython/brython_stdlib.js"),
-        ("brython", "unisocket.brython.js"),
-        ("brython", "hello.py"),
-        ("pyodide", "pyodide/pyodide.mjs"),
-        ("pyodide", "unisocket.zip"),
-        ("micropython", "micropython/micropython.wasm"),
-        ("micropython", "unisocket/_events.py"),
-    ],
-)
+@pytest.mark.parametrize(("runtime", "missing"), SOME_FILES)
 def test_page_names_a_file_that_the_server_sends_a_page_for(
     runtime: str, missing: str, sites: Path, browser: Chromium
 ) -> None:

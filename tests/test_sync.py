@@ -6,6 +6,7 @@ import concurrent.futures
 import errno
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -570,7 +571,6 @@ def test_thread_that_sends_when_the_close_frame_has_left_sends_nothing(
 
 def test_thread_reads_while_the_network_is_slow_though_many_files_are_open(peer: BlockingPeer) -> None:
     """select() knows 1024 files only."""
-    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
     peer.script(["accept"], ["text", "a"], ["stall"])

@@ -9,8 +9,31 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 
-class PlainServer:
-    """Serves a folder on a port of its own, as a context manager.
+class Serving:
+    """Lets an HTTP server serve, as a context manager.
+
+    Args:
+        http: The server.
+
+    Attributes:
+        url: Its address, with a slash at the end.
+    """
+
+    def __init__(self, http: ThreadingHTTPServer) -> None:
+        self._http = http
+        self.url = f"http://127.0.0.1:{http.server_port}/"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class PlainServer(Serving):
+    """Serves a folder on a port of its own.
 
     Args:
         folder: What is served.
@@ -38,20 +61,11 @@ class PlainServer:
         self.page_instead = page_instead
         self.headers = headers or {}
         self.log: list[tuple[str, int]] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, directory=str(folder)))
-        self.url = f"http://127.0.0.1:{self._http.server_port}/"
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, directory=str(folder))))
 
     def failed(self) -> list[str]:
         """Return the paths that were answered with 404."""
         return [path for path, status in self.log if status == 404]
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._http.shutdown()
-        self._http.server_close()
 
 
 class _Handler(SimpleHTTPRequestHandler):

@@ -2,17 +2,17 @@
 
 import json
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from browser.plain import Serving
 
-class PageServer:
+
+class PageServer(Serving):
     """Serves a folder on a port of its own, as a context manager.
 
     Args:
@@ -33,16 +33,7 @@ class PageServer:
         self.folder = folder
         self.on_word = on_word
         self.headers = headers or {}
-        self._http = _HttpServer(("127.0.0.1", 0), partial(_Handler, self, directory=str(folder)))
-        self.url = f"http://127.0.0.1:{self._http.server_port}/"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        super().__init__(_HttpServer(("127.0.0.1", 0), partial(_Handler, self, directory=str(folder))))
 
 
 class _HttpServer(ThreadingHTTPServer):
