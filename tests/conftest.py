@@ -3,12 +3,16 @@
 import asyncio
 import gc
 import inspect
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 PATIENCE = 30.0  # seconds that an async test may take; none should take one
+
+# A shell has what it starts beside it ignore Ctrl-C, and all that this starts would do so, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
