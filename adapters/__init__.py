@@ -165,9 +165,11 @@ class Sink:
             `batches`.
         time: What `timeStamp` is of the messages that are told of now, where the transport reads
             the clock once for many; else None.
+        view: Whether a memoryview of the binary messages is wanted: a transport that is quicker to make
+            bytearrays than bytes may do so.
     """
 
-    __slots__ = ("batch", "binary", "closed", "closing", "drained", "opened", "text", "time")
+    __slots__ = ("batch", "binary", "closed", "closing", "drained", "opened", "text", "time", "view")
 
     def __init__(
         self,
@@ -186,6 +188,7 @@ class Sink:
         self.closed = closed
         self.batch: Callable[[], None] | None = None
         self.time: float | None = None
+        self.view = False
 
 
 class Timer:

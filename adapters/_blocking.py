@@ -51,7 +51,7 @@ class NotHere(Exception):
 def is_alone(queued: "Queued") -> bool:
     """Whether messages concern nobody but who receives them, and go to him as they are."""
     websocket = queued.websocket
-    return websocket._sink.batch is not None and websocket._binary_type == "bytes"
+    return websocket._sink.batch is not None and not websocket._sink.view
 
 
 def never(*arguments: Any) -> None:

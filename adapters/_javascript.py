@@ -64,8 +64,8 @@ class Bridge:
         """Copy bytes into a Uint8Array."""
         raise NotImplementedError("a bridge has bytes_out(data)")
 
-    def bytes_in(self, buffer: "Any") -> bytes:
-        """Copy an ArrayBuffer to bytes, or into a bytearray that nobody else has."""
+    def bytes_in(self, buffer: "Any", view: bool = False) -> bytes:
+        """Copy an ArrayBuffer to bytes, or into a bytearray that nobody else has; the latter is fine for a view."""
         raise NotImplementedError("a bridge has bytes_in(buffer)")
 
 
@@ -153,7 +153,7 @@ class JavaScriptTransport(Transport):
             if isinstance(data, str):
                 sink.text(data)
             else:
-                sink.binary(bytes_in(data))
+                sink.binary(bytes_in(data, sink.view))
 
         def on_error(event: "Any") -> None:
             if self._timer is None:

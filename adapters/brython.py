@@ -38,7 +38,7 @@ class BrythonBridge(Bridge):
     def bytes_out(self, data: bytes) -> "Any":
         return scope.Uint8Array.new(list(data))
 
-    def bytes_in(self, buffer: "Any") -> bytes:
+    def bytes_in(self, buffer: "Any", view: bool = False) -> bytes:
         return bytes(getattr(scope.Array, "from")(scope.Uint8Array.new(buffer)))
 
 

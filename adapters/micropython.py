@@ -37,7 +37,8 @@ class Heap:
 
     DEVICE = "/dev/unisocket"
 
-    # Up to here it is quicker to fill a bytearray than to have the device called.
+    # Up to here it is quicker to fill a bytearray, and copy that to bytes, than to have the device called. For a view
+    # it always is: MicroPython hashes all bytes when they are made, which takes longer than to copy them.
     SMALL = 2048  # bytes
 
     def __init__(self) -> None:
@@ -90,11 +91,11 @@ class Heap:
                 return copy(start, end)
             memory = self._look()
 
-    def bytes_in(self, buffer: "Any") -> "bytes | bytearray":
+    def bytes_in(self, buffer: "Any", view: bool = False) -> "bytes | bytearray":
         """Copy an ArrayBuffer, or another array."""
         array = _Uint8Array(buffer)
         size = array.length
-        if size > self.SMALL:
+        if size > self.SMALL and not view:
             return self._read_in(array, size)
         data = bytearray(size)
         start = uctypes.addressof(data)
@@ -163,7 +164,7 @@ class MicroPythonBridge(Bridge):
     def bytes_out(self, data: bytes) -> "Any":
         return js.Uint8Array.new(jsffi.to_js(list(data)))
 
-    def bytes_in(self, buffer: "Any") -> "Any":
+    def bytes_in(self, buffer: "Any", view: bool = False) -> "Any":
         array = _Uint8Array(buffer)
         return bytearray([array[index] for index in range(array.length)])
 

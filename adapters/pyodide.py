@@ -40,7 +40,7 @@ class PyodideBridge(Bridge):
     def bytes_out(self, data: bytes) -> Any:
         return to_js(data)
 
-    def bytes_in(self, buffer: Any) -> bytes:
+    def bytes_in(self, buffer: Any, view: bool = False) -> bytes:
         data: bytes = buffer.to_bytes()
         return data
 

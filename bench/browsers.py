@@ -38,7 +38,7 @@ KIB, MIB = 2**10, 2**20
 
 # `pages/contest.py` knows them by these names.
 JAVASCRIPT, CALLBACK, RAW, UNISOCKET = "JavaScript", "thinnest callback", "js.WebSocket", "unisocket"
-RECV = "unisocket recv()"
+RECV, VIEWS = "unisocket recv()", "unisocket, arraybuffer"
 BROWSER, PYSCRIPT = "browser.websocket", "pyscript.WebSocket"
 
 # Where it runs, what that is called, and what the runtime itself has.
@@ -89,11 +89,11 @@ with a load above the number of cores either may be off by half.
 - **browser.websocket**, **pyscript.WebSocket**: what Brython and PyScript bring. Their binary messages are
   converted as their documentation has it.
 - **unisocket**: `ws.onmessage = f`, an event per message, `ws.send()`; **recv()** is `await ws.recv()` of
-  `unisocket.connect()`.
+  `unisocket.connect()`; **arraybuffer** is with `ws.binaryType = "arraybuffer"`: a `memoryview` for each message.
 
 Binary in: a message that the page has is delivered, and its bytes are bytes of Python. Binary out: the calls of
-`send()`. MicroPython's thinnest callback gets a `bytearray`: a `bytes`, as unisocket delivers it, is hashed there
-when it is made, which takes longer than to copy it."""
+`send()`. MicroPython's thinnest callback gets a `bytearray`: a `bytes`, as unisocket delivers it if nothing else is
+said, is hashed there when it is made, which takes longer than to copy it; a `memoryview` is not."""
 
 GOALS_ARE = """The limits of ratios, and what was measured. The clock decides; what is beyond its limit is marked as
 missed. The last two ratios, to JavaScript, are aims."""
@@ -131,7 +131,8 @@ GOALS = (
     Goal(PING, RECV, 1.5),
     Goal(PUSH_TEXT, UNISOCKET, 1.25),
     Goal(PUSH_BINARY, UNISOCKET, 1.25),
-    *(Goal(way.format(size), UNISOCKET, 1.3) for way in (TAKE, GIVE) for size in SIZES),
+    *(Goal(TAKE.format(size), who, 1.3) for size in SIZES for who in (UNISOCKET, VIEWS)),
+    *(Goal(GIVE.format(size), UNISOCKET, 1.3) for size in SIZES),
     Goal(GIVE.format("64 KiB"), UNISOCKET, TIMES_PYSCRIPT, PYSCRIPT, times=True),
     Goal(PING, UNISOCKET, 1.25, JAVASCRIPT),
     Goal(PUSH_TEXT, UNISOCKET, 1.7, JAVASCRIPT),
@@ -151,7 +152,7 @@ def jobs(own: str) -> list[Job]:
     for name, size in SIZES.items():
         # Theirs takes half a minute for 16 MiB.
         some = binary if size < MIB else (JAVASCRIPT, CALLBACK, UNISOCKET)
-        found.append(Job(TAKE.format(name), "take", "binary", size, some, least=50))
+        found.append(Job(TAKE.format(name), "take", "binary", size, (*some, VIEWS), least=50))
         found.append(Job(GIVE.format(name), "give", "binary", size, some, least=50))
     return found
 

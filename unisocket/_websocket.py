@@ -126,7 +126,6 @@ class WebSocket:
         self._protocols = checked_protocols(protocols)
         self._was_open = False
         self._protocol = self._extensions = ""
-        self._binary_type = "bytes"
         self._discarded = 0  # bytes that came too late to be sent
         self._close_timer: Timer | None = None
         self._close_timeout = adapter.close_timeout
@@ -185,13 +184,13 @@ class WebSocket:
         Raises:
             ValueError: Something else was assigned.
         """
-        return self._binary_type
+        return "arraybuffer" if self._sink.view else "bytes"
 
     @binaryType.setter
     def binaryType(self, kind: str) -> None:
         if kind not in ("bytes", "arraybuffer"):
             raise ValueError('binaryType is "bytes" or "arraybuffer", nothing else')
-        self._binary_type = kind
+        self._sink.view = kind == "arraybuffer"
 
     @property
     def raw(self) -> "Any":
@@ -377,7 +376,7 @@ class WebSocket:
     def _on_binary(self, data: "Any") -> None:
         if self._held is not None:
             self._held.append((self._on_binary, data))
-        elif self._binary_type == "arraybuffer":
+        elif self._sink.view:
             self._sink.text(memoryview(data))
         else:
             self._sink.text(data if type(data) is bytes else bytes(data))

@@ -27,7 +27,7 @@ else:
         from pyodide.ffi import create_proxy, to_js
 
 JAVASCRIPT, CALLBACK, RAW, UNISOCKET = "JavaScript", "thinnest callback", "js.WebSocket", "unisocket"
-RECV = "unisocket recv()"
+RECV, VIEWS = "unisocket recv()", "unisocket, arraybuffer"
 OWN = "browser.websocket" if BRYTHON else "pyscript.WebSocket"
 
 LARGEST = 2**26  # bytes that are sent, or converted, without a pause
@@ -189,7 +189,15 @@ class Unisocket:
         await self.closed.promise
 
 
-KINDS = {CALLBACK: Callback, RAW: Raw, OWN: Browser if BRYTHON else PyScript, UNISOCKET: Unisocket}
+class Views(Unisocket):
+    """Binary messages as memoryviews."""
+
+    async def open(self, url):
+        await super().open(url)
+        self.socket.binaryType = "arraybuffer"
+
+
+KINDS = {CALLBACK: Callback, RAW: Raw, OWN: Browser if BRYTHON else PyScript, UNISOCKET: Unisocket, VIEWS: Views}
 
 
 class Counter:

@@ -94,6 +94,7 @@ class WebSocket:
         for name in HANDLERS:
             checked_handler(name, handlers.get(name))
         websocket = _Socket(url, protocols or None, adapter=_letting_blobs_pass(default_adapter()))
+        websocket._sink.view = True
         object.__setattr__(self, "_websocket", websocket)
         object.__setattr__(self, "_js_websocket", websocket._js_websocket)
         object.__setattr__(self, "_handlers", {})
@@ -186,10 +187,10 @@ class _BlobBridge(Bridge):
     def __init__(self, bridge: Bridge) -> None:
         for name in ("scope", "construct", "listener", "free", "call", "bytes_out"):
             setattr(self, name, getattr(bridge, name))
-        self._bytes_in: Callable[[Any], bytes] = bridge.bytes_in
+        self._bytes_in: Callable[..., bytes] = bridge.bytes_in
 
-    def bytes_in(self, buffer: "Any") -> "Any":
-        return self._bytes_in(buffer) if hasattr(buffer, "byteLength") else buffer
+    def bytes_in(self, buffer: "Any", view: bool = False) -> "Any":
+        return self._bytes_in(buffer, view) if hasattr(buffer, "byteLength") else buffer
 
 
 def _letting_blobs_pass(adapter: "Adapter") -> "Adapter":

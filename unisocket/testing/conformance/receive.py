@@ -230,9 +230,10 @@ async def test_messages_of_both_binary_types_keep_their_data(connect: "Connect",
     """No message shares its memory with a later one."""
     websocket, recorder = await open_socket(connect, peer)
     websocket.binaryType = "arraybuffer"
-    await peer.do(["push", 100, "binary", 8], GOODBYE)
+    await peer.do(["push", 100, "binary", 8], ["push", 3, "binary", 70000], GOODBYE)
     await recorder.closed()
-    equal([bytes(data) for data in recorder.messages], [numbered(number, 8).encode() for number in range(100)])
+    expected = [numbered(number, size) for count, size in ((100, 8), (3, 70000)) for number in range(count)]
+    equal([bytes(data) for data in recorder.messages], [text.encode() for text in expected])
 
 
 @case("WHATWG 4: origin is the origin of the URL; contract 2: lastEventId is empty")
