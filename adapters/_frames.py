@@ -13,6 +13,7 @@ import math
 import mmap
 import os
 import re
+import socket
 import struct
 import threading
 import zlib
@@ -81,7 +82,7 @@ HEADERS: dict[int, list[bytes]] = {
 LONG_HEADER, LARGE_HEADER = struct.Struct("!BBH"), struct.Struct("!BBQ")
 
 # How many short frames, or halves of long ones, a task may collect for one write.
-MANY, MANY_LONG = 1024, 32
+MANY, MANY_LONG = 1024, 64
 
 # When what was sent is written, and booked: nothing was sent; at the end of this dispatch; that, or before, in a
 # task of its own, for a handler may spin the loop.
@@ -299,6 +300,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.recv_messages = NOTHING_QUEUED  # type: ignore[assignment] # messages go past it
+        if isinstance(self.loop, asyncio.BaseEventLoop):
+            # asyncio has no packet wait for the answer to the last, but only if the socket was made as one of TCP,
+            # and those to literal addresses and SOCKS proxies are not. uvloop always does.
+            connection = transport.get_extra_info("socket")
+            if connection.family in (socket.AF_INET, socket.AF_INET6):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
 

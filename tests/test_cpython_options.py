@@ -14,7 +14,7 @@ from certificates import Authority
 from fault_server import Peer, all_ends, blackhole, fault_server, opened, resolve_with
 from proxies import connect_proxy, socks_proxy
 
-from unisocket import WebSocket, connect
+from unisocket import Event, WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import (
     BINARY,
@@ -289,6 +289,29 @@ async def test_wss_goes_through_a_proxy(scheme: str, real_proxies: dict[str, str
     proxy = f"{scheme}://user:pass%40word@{real_proxies[scheme]}"
     server = fault_server(Visits(), "wss", ssl=authority.server())
     assert await events_of(server, proxy=proxy, ssl=authority.trusting) == [("open",), CLOSED]
+
+
+@pytest.mark.parametrize("way", ["address", "name", "http", "socks5", "tls"])
+async def test_no_packet_waits_for_the_answer_to_the_last(
+    way: str, real_proxies: dict[str, str], authority: Authority
+) -> None:
+    proxy = f"{way}://user:pass%40word@{real_proxies[way]}" if way in real_proxies else None
+    secure = way == "tls"
+    server = fault_server(Visits(), "wss" if secure else "ws", ssl=authority.server() if secure else None)
+    async with all_ends(), server as url:
+        if way == "name":
+            url = url.replace("127.0.0.1", "localhost")
+        websocket = WebSocket(url, adapter=CPythonAdapter(proxy=proxy, ssl=authority.trusting))
+        delays = []
+
+        def look(event: Event) -> None:
+            fileno = websocket.raw.transport.get_extra_info("socket").fileno()
+            with socket.socket(fileno=os.dup(fileno)) as connection:
+                delays.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        websocket.onopen = look
+        await Recorder(websocket).closed()
+    assert delays == [1]
 
 
 # Compression and sizes
