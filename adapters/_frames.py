@@ -85,8 +85,8 @@ LONG_HEADER, LARGE_HEADER = struct.Struct("!BBH"), struct.Struct("!BBQ")
 MANY, MANY_LONG = 1024, 64
 
 # When what was sent is written, and booked: nothing was sent; at the end of this dispatch; that, or before, in a
-# task of its own, for a handler may spin the loop.
-NOT_DUE, DUE, SCHEDULED = 0, 1, 2
+# task of its own, for a handler may spin the loop; likewise, and short texts may join it as they are.
+NOT_DUE, DUE, SCHEDULED, JOINING = 0, 1, 2, 3
 
 _TEXT_HEADERS = HEADERS[TEXT]
 
@@ -690,16 +690,18 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         except UnicodeEncodeError:
             data = usv_string(text).encode()
         size = len(data)
-        if size < 126 and self._flush == SCHEDULED and self._plain:
+        if size < 126 and self._flush == JOINING:
             # One more short message of this task: what _send() does then.
             self._payload += size
-            mask = next(_masks, None) or new_masks()
-            frames = self._frames
-            frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
-            if len(frames) >= MANY:
-                self._write_out()
+            mask = next(_masks, None) or self._new_masks()
+            self._frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
         else:
             self._send(TEXT, data)
+
+    def _new_masks(self) -> bytes:
+        """Draw masks, and write what there is: so not too many short messages are collected, either."""
+        self._write_out()
+        return new_masks()
 
     def send_binary(self, data: bytes) -> None:
         self._send(BINARY, data)
@@ -717,8 +719,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             # Most handlers send one message, which need not wait for the end of the dispatch.
             self._flush = DUE
             at_once = True
-        elif self._flush != SCHEDULED:
-            self._flush = SCHEDULED
+        elif self._flush < SCHEDULED:
+            self._flush = JOINING if self._plain else SCHEDULED
             self.loop.call_soon(self._end_task)
         if self.protocol.extensions:
             if self._deflater is None:
@@ -791,6 +793,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self.buffered()  # what did not leave by now stays in the count
         self._ended = self._silent = True
         self._plain = False
+        self._flush = min(self._flush, SCHEDULED)
         self._round += 1  # whatever is being delivered stops
         if self._timer is not None:
             self._timer.cancel()

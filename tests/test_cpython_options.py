@@ -299,10 +299,9 @@ async def test_no_packet_waits_for_the_answer_to_the_last(
     secure = way == "tls"
     server = fault_server(Visits(), "wss" if secure else "ws", ssl=authority.server() if secure else None)
     async with all_ends(), server as url:
-        if way == "name":
-            url = url.replace("127.0.0.1", "localhost")
-        websocket = WebSocket(url, adapter=CPythonAdapter(proxy=proxy, ssl=authority.trusting))
-        delays = []
+        named = url.replace("127.0.0.1", "localhost") if way == "name" else url
+        websocket = WebSocket(named, adapter=CPythonAdapter(proxy=proxy, ssl=authority.trusting))
+        delays: list[int] = []
 
         def look(event: Event) -> None:
             fileno = websocket.raw.transport.get_extra_info("socket").fileno()

@@ -1,7 +1,7 @@
 """Makes a portable module short to send: the same program, for Brython and MicroPython.
 
-Without comments, docstrings and annotations; local variables get short names, and so do the parameters
-of private functions, which are given by position; simple statements share a line. Names that anybody
+Without comments, docstrings and annotations; local variables and functions get short names, and so do the
+parameters of private functions, which are given by position; simple statements share a line. Names that anybody
 else may use stay, and so do the messages of exceptions.
 """
 
@@ -107,7 +107,7 @@ class _Joined(ast.NodeTransformer):
 
 
 def _shorten_locals(tree: ast.Module) -> None:
-    """Rename the local variables of each outermost function, whatever is nested in it.
+    """Rename the local variables and functions of each outermost function, whatever is nested in it.
 
     A name that means anything else there, or in the module, stays: so each of its uses is the variable.
     """
@@ -123,8 +123,10 @@ def _shorten_locals(tree: ast.Module) -> None:
             continue
         names = [node for node in nodes if isinstance(node, ast.Name)]
         parameters = list(_given_by_position(nodes, keywords))
-        renamed = {id(node) for node in (*names, *parameters)}
-        stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | {node.arg for node in parameters}
+        nested = [node for node in nodes[1:] if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        renamed = {id(node) for node in (*names, *parameters, *nested)}
+        stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+        stored |= {node.arg for node in parameters} | {node.name for node in nested}
         others = {name for node in nodes if id(node) not in renamed for name in _bound(node)}
         uses = Counter(node.id for node in names if node.id in stored - others - kept)
         taken = kept | others | {node.id for node in names}
@@ -134,6 +136,8 @@ def _shorten_locals(tree: ast.Module) -> None:
             name.id = new.get(name.id, name.id)
         for parameter in parameters:
             parameter.arg = new.get(parameter.arg, parameter.arg)
+        for inner in nested:
+            inner.name = new.get(inner.name, inner.name)
 
 
 def _given_by_position(nodes: list[ast.AST], keywords: set[str]) -> Iterator[ast.arg]:

@@ -143,7 +143,8 @@ class WebSocket:
         else:
             self._transport = adapter.open(self._url, self._protocols, self._sink, self._runtime)
         self._polls = self._transport.polls
-        self._any_text = self._transport.any_text
+        self._send_text: Callable[[str], None] = self._too_early
+        self._send_binary: Callable[[bytes], None] = self._too_early
         self._runtime.keep(self)
         if refusal:
             self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, refusal))
@@ -209,22 +210,12 @@ class WebSocket:
         Spec: WHATWG WebSockets section 3.1, send(data).
         """
         if type(data) is str:
-            if self._state == OPEN:
-                self._transport.send_text(data if self._any_text else _usv_string(data))
-                return
-            data = _usv_string(data)
-        elif type(data) is not bytes:
-            data = checked_data(data)
-        if self._state == OPEN:
-            if isinstance(data, str):
-                self._transport.send_text(data)
-            else:
-                self._transport.send_binary(data)
-        elif self._state == CONNECTING:
-            raise InvalidStateError('the connection is not open yet; send in or after the "open" event')
+            self._send_text(data)
+        elif type(data) is bytes:
+            self._send_binary(data)
         else:
-            size = len(data.encode()) if isinstance(data, str) else len(data)
-            self._discarded += size  # no call in between: other threads count, too
+            data = checked_data(data)
+            self._send_text(data) if isinstance(data, str) else self._send_binary(data)
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Start to close the connection. Returns at once; the "close" event tells when it is done.
@@ -319,6 +310,15 @@ class WebSocket:
     def __reduce__(self) -> "Any":
         raise TypeError("a WebSocket cannot be pickled or copied: it is a connection")
 
+    # What sends, by state
+
+    def _too_early(self, data: "str | bytes") -> None:
+        raise InvalidStateError('the connection is not open yet; send in or after the "open" event')
+
+    def _too_late(self, data: bytes) -> None:
+        size = len(data)
+        self._discarded += size  # no call in between: other threads count, too
+
     # Closing
 
     def _start_closing(self, code: int | None, reason: str) -> None:
@@ -381,23 +381,28 @@ class WebSocket:
         else:
             self._sink.text(data if type(data) is bytes else bytes(data))
 
-    def _on_message(self, data: "Any") -> None:
-        """Deliver a message to the one listener: what Listeners.dispatch() does, for most messages of most programs."""
-        event = _new(MessageEvent)
-        event._target = self
-        event._data = data
-        event._time = self._sink.time or _now()
-        try:
-            result = self._call(event)
-        except Exception as error:
-            report(error, event)
-        except _runtime.cancelled():
-            pass
-        else:
-            if result is not None and _runtime.is_coroutine(result):
-                self._start([result], event)
-        finally:
-            event._phase = IDLE
+    def _straight_to(self, call: "Callable[[Any], Any]") -> "Callable[[Any], None]":
+        """Return what Listeners.dispatch() does for the one listener, which most messages of most programs have."""
+        sink = self._sink
+
+        def on_message(data: "Any") -> None:
+            event = _new(MessageEvent)
+            event._target = self
+            event._data = data
+            event._time = sink.time or _now()
+            try:
+                result = call(event)
+            except Exception as error:
+                report(error, event)
+            except _runtime.cancelled():
+                pass
+            else:
+                if result is not None and _runtime.is_coroutine(result):
+                    self._start([result], event)
+            finally:
+                event._phase = IDLE
+
+        return on_message
 
     def _on_message_otherwise(self, data: "Any") -> None:
         """Deliver a message to nobody, to many, or later."""
@@ -433,8 +438,7 @@ class WebSocket:
                     if self._transport.batches:
                         sink.text, sink.batch = connection._queue.append, connection._settle
             elif len(listeners) == 1 and not listeners[0].once:
-                self._call = listeners[0].call
-                sink.text = self._on_message
+                sink.text = self._straight_to(listeners[0].call)
 
     def _on_drained(self) -> None:
         if self._connection is not None:
@@ -489,10 +493,16 @@ class WebSocket:
         """Change the state, if there is such a move."""
         if state not in _MOVES[self._state]:
             return False
-        if state == OPEN:
-            self._was_open = True
         self._state = state
         self._aim()
+        if state == OPEN:
+            self._was_open = True
+            send_text = self._transport.send_text
+            self._send_binary = self._transport.send_binary
+            self._send_text = send_text if self._transport.any_text else lambda text: send_text(_usv_string(text))
+        else:
+            self._send_binary = self._too_late
+            self._send_text = lambda text: self._too_late(_usv_string(text).encode())
         return True
 
     # Dispatch
