@@ -156,7 +156,7 @@ class Sink:
     Attributes:
         opened: `opened(protocol, extensions)`: the opening handshake is done; "" = none chosen.
         text: `text(data)`: a text message, str. Look it up for each message: it changes.
-        binary: `binary(data)`: a binary message, bytes-like, the receiver's own.
+        binary: `binary(data)`: a binary message, bytes. Likewise.
         drained: `drained()`: much of what was buffered has left.
         closing: `closing()`: the peer's close frame has come.
         closed: `closed(code, reason, clean, message)`: once, last. The peer's code (1005 = none,
@@ -165,8 +165,8 @@ class Sink:
             `batches`.
         time: What `timeStamp` is of the messages that are told of now, where the transport reads
             the clock once for many; else None.
-        view: Whether a memoryview of the binary messages is wanted: a transport that is quicker to make
-            bytearrays than bytes may do so.
+        view: Whether a memoryview of the binary messages is wanted: then they may be bytearrays that
+            nobody else has, where these are made quicker than bytes.
     """
 
     __slots__ = ("batch", "binary", "closed", "closing", "drained", "opened", "text", "time", "view")

@@ -65,7 +65,7 @@ class Bridge:
         raise NotImplementedError("a bridge has bytes_out(data)")
 
     def bytes_in(self, buffer: "Any", view: bool = False) -> bytes:
-        """Copy an ArrayBuffer to bytes, or into a bytearray that nobody else has; the latter is fine for a view."""
+        """Copy an ArrayBuffer to bytes; for a view, a bytearray that nobody else has will do."""
         raise NotImplementedError("a bridge has bytes_in(buffer)")
 
 

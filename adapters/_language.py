@@ -9,10 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ("Queue", "async_next", "cancelled", "is_coroutine", "now", "takes_nothing", "usv_string")
+__all__ = ("Queue", "async_next", "cancelled", "clock", "is_coroutine", "takes_nothing", "usv_string")
 
 
-def now() -> float:
+def clock() -> float:
     return time.monotonic() * 1000
 
 

@@ -76,12 +76,8 @@ DefaultAdapter = BrythonAdapter
 
 
 # To look it up costs ten times what it does. Bound, for Brython does not always call a method that was looked up
-# before as one of its object; and float(), for what JavaScript calls a number is an int for it.
-_now = scope.performance.now.bind(scope.performance)
-
-
-def now() -> float:
-    return float(_now())
+# before as one of its object.
+clock = scope.performance.now.bind(scope.performance)
 
 
 async def _coroutine() -> None: ...

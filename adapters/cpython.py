@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from unisocket.adapters import Adapter
-from unisocket.adapters._language import Queue, async_next, cancelled, is_coroutine, now, takes_nothing, usv_string
+from unisocket.adapters._language import Queue, async_next, cancelled, clock, is_coroutine, takes_nothing, usv_string
 from unisocket.errors import InvalidURLError
 
 TYPE_CHECKING = False
@@ -20,8 +20,8 @@ __all__ = (
     "TkDispatch",
     "async_next",
     "cancelled",
+    "clock",
     "is_coroutine",
-    "now",
     "takes_nothing",
     "usv_string",
 )

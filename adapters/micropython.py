@@ -104,7 +104,7 @@ class Heap:
             fill = memory.set
             if memory.length:
                 fill(array, start)
-                return data
+                return data if view else bytes(data)
             memory = self._look()
 
     def _read_in(self, array: "Any", size: int) -> bytes:
@@ -166,7 +166,7 @@ class MicroPythonBridge(Bridge):
 
     def bytes_in(self, buffer: "Any", view: bool = False) -> "Any":
         array = _Uint8Array(buffer)
-        return bytearray([array[index] for index in range(array.length)])
+        return bytes([array[index] for index in range(array.length)])
 
 
 _bridge = MicroPythonBridge()
@@ -224,11 +224,7 @@ class MicroPythonAdapter(JavaScriptAdapter):
 DefaultAdapter = MicroPythonAdapter
 
 
-_now = js.performance.now
-
-
-def now() -> float:
-    return float(_now())  # an int where there is no fraction
+clock = js.performance.now
 
 
 async def _coroutine() -> None: ...

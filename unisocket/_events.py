@@ -37,7 +37,7 @@ class Event:
     def __init__(self, type: str, target: "Any" = None) -> None:
         self._type = type
         self._target = target
-        self._time = _runtime.now()
+        self._time = _runtime.clock()
         self._phase = IDLE
 
     @property
@@ -55,7 +55,7 @@ class Event:
 
     @property
     def timeStamp(self) -> float:
-        return self._time
+        return float(self._time)  # it may be a number of JavaScript
 
     @property
     def message(self) -> str:

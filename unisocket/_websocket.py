@@ -29,7 +29,7 @@ CONNECTING, OPEN, CLOSING, CLOSED = 0, 1, 2, 3
 # The moves that there are (WHATWG WebSockets section 3.1, readyState); `_move` refuses all others.
 _MOVES = {CONNECTING: (OPEN, CLOSING, CLOSED), OPEN: (CLOSING, CLOSED), CLOSING: (CLOSED,), CLOSED: ()}
 
-_now = _runtime.now
+_clock = _runtime.clock
 _usv_string = _runtime.usv_string
 _new = object.__new__
 
@@ -192,6 +192,7 @@ class WebSocket:
         if kind not in ("bytes", "arraybuffer"):
             raise ValueError('binaryType is "bytes" or "arraybuffer", nothing else')
         self._sink.view = kind == "arraybuffer"
+        self._aim()
 
     @property
     def raw(self) -> "Any":
@@ -389,7 +390,7 @@ class WebSocket:
             event = _new(MessageEvent)
             event._target = self
             event._data = data
-            event._time = sink.time or _now()
+            event._time = sink.time or _clock()
             try:
                 result = call(event)
             except Exception as error:
@@ -417,7 +418,7 @@ class WebSocket:
                     event = _new(MessageEvent)
                     event._target = self
                     event._data = data
-                    event._time = self._sink.time or _now()
+                    event._time = self._sink.time or _clock()
                     self._dispatch(event)
             finally:
                 # Who waits for it may run in here: the listeners come first.
@@ -429,6 +430,7 @@ class WebSocket:
         sink = self._sink
         sink.batch = None
         sink.text = self._on_message_otherwise
+        sink.binary = self._on_binary
         if self._state == OPEN and self._held is None:
             listeners = self._listeners.of("message")
             connection = self._connection
@@ -439,6 +441,8 @@ class WebSocket:
                         sink.text, sink.batch = connection._queue.append, connection._settle
             elif len(listeners) == 1 and not listeners[0].once:
                 sink.text = self._straight_to(listeners[0].call)
+            if not sink.view:
+                sink.binary = sink.text
 
     def _on_drained(self) -> None:
         if self._connection is not None:
