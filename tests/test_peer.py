@@ -18,7 +18,7 @@ from websockets.sync.client import connect as connect_websocket
 from unisocket.testing._wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, make_frame, take_frame
 from unisocket.testing.payloads import generated, numbered
 
-SECONDS = 5.0  # for anything to happen
+SECONDS = 15.0  # for anything to happen
 # The key, and what must be made of it, of RFC 6455 section 1.3.
 KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 

@@ -32,7 +32,7 @@ from unisocket.sync import Connection, connect
 from unisocket.testing._wire import BINARY, CONTINUATION, PING, TEXT, make_frame
 from unisocket.testing.script import Peer, numbered
 
-SECONDS = 5.0  # for anything to happen
+SECONDS = 15.0  # for anything to happen
 AT_ONCE = 1.0  # what need not wait for anybody may take so long on a busy machine
 PATIENCE = 30.0  # seconds that a test may block
 

@@ -161,7 +161,7 @@ class Recorder:
         """The data of the messages."""
         return [event[1] for event in self.events if event[0] == "message"]
 
-    async def wait(self, type: str, count: int = 1, timeout: float = 5) -> "tuple[Any, ...]":
+    async def wait(self, type: str, count: int = 1, timeout: float = 15) -> "tuple[Any, ...]":
         """Return the first event of a type, or the one that `count` says, as soon as it has come.
 
         Raises:
@@ -183,7 +183,7 @@ class Recorder:
             raise AssertionError("not %d %s within %s s, but %s" % (count, type, timeout, _shown(self.events)))
         return found[count - 1]
 
-    async def closed(self, timeout: float = 5) -> "tuple[Any, ...]":
+    async def closed(self, timeout: float = 15) -> "tuple[Any, ...]":
         """Return ("close", code, reason, wasClean), as soon as it has come."""
         return await self.wait("close", 1, timeout)
 

@@ -59,7 +59,7 @@ async def seen(peer: "Peer", *kinds: str) -> "list[dict[str, Any]]":
     return [record for record in records if record["kind"] in kinds]
 
 
-async def until(condition: "Callable[[], Any]", what: str, timeout: float = 5) -> None:
+async def until(condition: "Callable[[], Any]", what: str, timeout: float = 15) -> None:
     """Wait for a condition that no event tells of."""
     end = now() + 1000 * timeout
     while not condition():
