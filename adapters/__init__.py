@@ -156,7 +156,7 @@ class Sink:
     Attributes:
         opened: `opened(protocol, extensions)`: the opening handshake is done; "" = none chosen.
         text: `text(data)`: a text message, str. Look it up for each message: it changes.
-        binary: `binary(data)`: a binary message, bytes. Likewise.
+        binary: `binary(data)`: a binary message, exactly bytes, unless there is `view`. Likewise.
         drained: `drained()`: much of what was buffered has left.
         closing: `closing()`: the peer's close frame has come.
         closed: `closed(code, reason, clean, message)`: once, last. The peer's code (1005 = none,

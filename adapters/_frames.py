@@ -304,8 +304,9 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             # asyncio has no packet wait for the answer to the last, but only if the socket was made as one of TCP,
             # and those to literal addresses and SOCKS proxies are not. uvloop always does.
             connection = transport.get_extra_info("socket")
-            if connection.family in (socket.AF_INET, socket.AF_INET6):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+                with contextlib.suppress(OSError):  # it may be lost already, which will be told
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
 
@@ -693,15 +694,13 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if size < 126 and self._flush == JOINING:
             # One more short message of this task: what _send() does then.
             self._payload += size
-            mask = next(_masks, None) or self._new_masks()
-            self._frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
+            mask = next(_masks, None) or new_masks()
+            frames = self._frames
+            frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
+            if len(frames) >= MANY:
+                self._write_out()
         else:
             self._send(TEXT, data)
-
-    def _new_masks(self) -> bytes:
-        """Draw masks, and write what there is: so not too many short messages are collected, either."""
-        self._write_out()
-        return new_masks()
 
     def send_binary(self, data: bytes) -> None:
         self._send(BINARY, data)
@@ -793,7 +792,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self.buffered()  # what did not leave by now stays in the count
         self._ended = self._silent = True
         self._plain = False
-        self._flush = min(self._flush, SCHEDULED)
+        self._flush = min(self._flush, SCHEDULED)  # no text may join any more
         self._round += 1  # whatever is being delivered stops
         if self._timer is not None:
             self._timer.cancel()

@@ -66,7 +66,7 @@ class Bridge:
 
     def bytes_in(self, buffer: "Any", view: bool = False) -> bytes:
         """Copy an ArrayBuffer to bytes; for a view, a bytearray that nobody else has will do."""
-        raise NotImplementedError("a bridge has bytes_in(buffer)")
+        raise NotImplementedError("a bridge has bytes_in(buffer, view)")
 
 
 class JavaScriptAdapter(Adapter):

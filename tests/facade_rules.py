@@ -389,8 +389,10 @@ async def test_send_takes_text_and_any_sequence_of_small_ints(peer: Peer) -> Non
         [],
         Numbers(),
     ]
-    ws.send("text")
-    ws.send("")
+    texts = ["text", "", "a\0b", "behind sixteen bytes, a surrogate: "]
+    for text in texts[:3]:
+        ws.send(text)
+    ws.send(texts[3] + chr(0xD800))
     for data in sent:
         ws.send(data)
     if js is not None:
@@ -400,9 +402,9 @@ async def test_send_takes_text_and_any_sequence_of_small_ints(peer: Peer) -> Non
         for data in (array, array.buffer, array.subarray(1, 3)):
             ws.send(data)
         sent += [[0, 1, 2, 3], [0, 1, 2, 3], [1, 2]]
-    await seen.recorder.wait("message", len(sent) + 2)
-    equal(seen.messages[:2], ["text", ""])
-    equal([bytes(data) for data in seen.messages[2:]], [bytes(list(data)) for data in sent])
+    await seen.recorder.wait("message", len(sent) + 4)
+    equal(seen.messages[:4], texts[:3] + [texts[3] + chr(0xFFFD)])
+    equal([bytes(data) for data in seen.messages[4:]], [bytes(list(data)) for data in sent])
     await finish(ws, seen)
 
 

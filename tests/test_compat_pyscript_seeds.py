@@ -13,7 +13,8 @@ from websockets.typing import Subprotocol
 PROGRAM = """
 import json
 
-from unisocket._runtime import default_adapter, now
+from unisocket._runtime import default_adapter
+from unisocket.testing.script import now
 
 
 async def main(report, arguments):

@@ -186,6 +186,23 @@ async def test_unreferenced_socket_lives_until_its_close(base_url: str) -> None:
     await peer.close()
 
 
+async def test_task_that_sends_to_many_sockets_by_turns_keeps_none_waiting_for_its_end(base_url: str) -> None:
+    peers = [await session(base_url) for _ in range(2)]
+    for peer in peers:
+        await peer.script(["accept"], ["read", 5000], ["close", 1000, ""])
+    sockets = [WebSocket(peer.url) for peer in peers]
+    recorders = list(map(Recorder, sockets))
+    for recorder in recorders:
+        await recorder.wait("open")
+    for _ in range(5000):
+        for websocket in sockets:
+            websocket.send("x")
+    assert all(websocket.raw._written > 4000 for websocket in sockets)
+    for recorder, peer in zip(recorders, peers, strict=True):
+        assert await recorder.closed() == ("close", 1000, "", True)
+        await peer.close()
+
+
 async def test_handlers_run_in_the_context_of_the_constructor(base_url: str) -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
     peer = await session(base_url)

@@ -1,6 +1,8 @@
 """The options of the CPython adapter (contract section 6): what each does, and what their defaults are."""
 
 import asyncio
+import asyncio.trsock
+import errno
 import os
 import socket
 import zlib
@@ -311,6 +313,16 @@ async def test_no_packet_waits_for_the_answer_to_the_last(
         websocket.onopen = look
         await Recorder(websocket).closed()
     assert delays == [1]
+
+
+async def test_server_that_is_gone_when_the_packets_are_not_to_wait_is_no_exception(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")  # as macOS has it
+
+    monkeypatch.setattr(asyncio.trsock.TransportSocket, "setsockopt", fail)
+    assert await events_of(fault_server(Visits())) == [("open",), CLOSED]
 
 
 # Compression and sizes

@@ -287,6 +287,8 @@ class Base:
             return 2 * extent
 
         total = sum([again(part) for part in range(3)]) + twofold(extent=2)
+        def b(): ...
+
         for letter in "ab":
             if letter == "a":
                 continue

@@ -606,7 +606,7 @@ def test_event_of_a_message_that_another_thread_read_has_its_own_time(peer: Bloc
         assert ws.recv() == "a"
         with reading(ws):
             ws.websocket.onmessage = events.append
-            before = _runtime.now()
+            before = _runtime.clock()
             peer.do(["text", "b"])
             until(lambda: events)
     assert events[0].timeStamp >= before

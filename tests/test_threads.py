@@ -163,6 +163,19 @@ async def test_network_calls_dispatch_from_one_thread_for_all_sockets(base_url: 
     assert threading.current_thread() not in threads
 
 
+async def test_send_works_as_soon_as_another_thread_may_see_that_the_socket_is_open(base_url: str) -> None:
+    class Hasty(WebSocket):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "_state" and value == WebSocket.OPEN:
+                self.send("hasty")
+
+    async with session(base_url) as peer:
+        await peer.script(["accept"], ["read", 1], ["close", 1000, ""])
+        recorder = Recorder(Hasty(peer.url, adapter=asyncio_adapter()))
+        assert await recorder.closed() == ("close", 1000, "", True)
+
+
 async def test_send_is_safe_from_eight_threads_at_once(base_url: str) -> None:
     """Nothing is lost, nothing is mixed, and each thread's messages stay in their order."""
     home = Home()

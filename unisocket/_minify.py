@@ -129,7 +129,7 @@ def _shorten_locals(tree: ast.Module) -> None:
         stored |= {node.arg for node in parameters} | {node.name for node in nested}
         others = {name for node in nodes if id(node) not in renamed for name in _bound(node)}
         uses = Counter(node.id for node in names if node.id in stored - others - kept)
-        taken = kept | others | {node.id for node in names}
+        taken = kept | others | stored | {node.id for node in names}
         short = (letter for letter in _short_names() if letter not in taken)
         new = {long: next(short) for long, _ in uses.most_common() if len(long) > 1}
         for name in names:

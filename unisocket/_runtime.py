@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 name = _here.NAME  # "micropython", "brython", "pyodide" or "cpython"
 supported = _here.supported  # can it open a WebSocket?
-clock = _here.clock  # what now() returns, of whatever type: JavaScript has others
+clock = _here.clock  # milliseconds of a clock that never goes back; float() makes one of a number of JavaScript
 is_coroutine = _here.is_coroutine  # did an `async def` return this?
 takes_nothing = _here.takes_nothing  # is this a callable without parameters?
 Queue = _here.Queue  # first in, first out: append, appendleft, popleft
@@ -71,11 +71,6 @@ run = _here.run
 run_sync = _here.run_sync  # wait for a coroutine, where that is possible
 
 _adapter: "Adapter | None" = None
-
-
-def now() -> float:
-    """Return milliseconds of a clock that never goes back."""
-    return float(clock())
 
 
 def default_adapter() -> "Adapter":

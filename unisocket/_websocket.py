@@ -497,8 +497,7 @@ class WebSocket:
         """Change the state, if there is such a move."""
         if state not in _MOVES[self._state]:
             return False
-        self._state = state
-        self._aim()
+        # What sends comes first: other threads may look at the state, and then send.
         if state == OPEN:
             self._was_open = True
             send_text = self._transport.send_text
@@ -507,6 +506,8 @@ class WebSocket:
         else:
             self._send_binary = self._too_late
             self._send_text = lambda text: self._too_late(_usv_string(text).encode())
+        self._state = state
+        self._aim()
         return True
 
     # Dispatch

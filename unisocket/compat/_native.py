@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unisocket.adapters import Adapter
     from unisocket.connection import Connection
 
-    A = TypeVar("A", bound=Adapter)
+    T = TypeVar("T")
 
 # What an adapter without the option does anyway: a browser sends no pings of its own, takes
 # messages of any size, offers permessage-deflate and uses the proxy of its settings.
@@ -49,10 +49,10 @@ def with_options(options: "Sequence[tuple[str, str, Any]]") -> "Adapter":
     return changed
 
 
-def copied(adapter: "A") -> "A":
-    """Return a copy of an adapter, to give it other options."""
-    copy = object.__new__(type(adapter))  # MicroPython's copy.copy() copies no objects
-    for name, value in adapter.__dict__.items():
+def copied(original: "T") -> "T":
+    """Return a copy of an adapter or a bridge, to give it other options."""
+    copy = object.__new__(type(original))  # MicroPython's copy.copy() copies no objects
+    for name, value in original.__dict__.items():
         setattr(copy, name, value)
     return copy
 

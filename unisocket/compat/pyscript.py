@@ -13,12 +13,12 @@ MicroPython; and where there is no PyScript, too.
 from unisocket import _websocket
 from unisocket._checks import HANDLERS, checked_handler
 from unisocket._runtime import default_adapter
-from unisocket.adapters._javascript import Bridge, JavaScriptAdapter, JavaScriptTransport
+from unisocket.adapters._javascript import JavaScriptAdapter, JavaScriptTransport
 from unisocket.compat._native import bytes_of_buffer, copied, put_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from unisocket.adapters import Adapter
@@ -94,7 +94,6 @@ class WebSocket:
         for name in HANDLERS:
             checked_handler(name, handlers.get(name))
         websocket = _Socket(url, protocols or None, adapter=_letting_blobs_pass(default_adapter()))
-        websocket._sink.view = True
         object.__setattr__(self, "_websocket", websocket)
         object.__setattr__(self, "_js_websocket", websocket._js_websocket)
         object.__setattr__(self, "_handlers", {})
@@ -167,6 +166,10 @@ class _Socket(_websocket.WebSocket):
         if kind in ("arraybuffer", "blob"):
             self._kind = kind
 
+    def _aim(self) -> None:
+        self._sink.view = True  # so that a binary message comes to _on_binary()
+        super()._aim()
+
     @property
     def _js_websocket(self) -> "Any":
         return self.raw if isinstance(self._transport, JavaScriptTransport) else self
@@ -181,22 +184,14 @@ class _Socket(_websocket.WebSocket):
         self._sink.text(data)
 
 
-class _BlobBridge(Bridge):
-    """A bridge that lets pass what is no buffer: the messages are Blobs if the program said so."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        for name in ("scope", "construct", "listener", "free", "call", "bytes_out"):
-            setattr(self, name, getattr(bridge, name))
-        self._bytes_in: Callable[..., bytes] = bridge.bytes_in
-
-    def bytes_in(self, buffer: "Any", view: bool = False) -> "Any":
-        return self._bytes_in(buffer, view) if hasattr(buffer, "byteLength") else buffer
-
-
 def _letting_blobs_pass(adapter: "Adapter") -> "Adapter":
+    """Let what is no buffer come as it is: the messages are Blobs if the program said so."""
     if isinstance(adapter, JavaScriptAdapter):
         copy = copied(adapter)
-        copy.bridge = _BlobBridge(adapter.bridge)
+        bridge: Any = copied(adapter.bridge)
+        copy.bridge = bridge
+        bytes_in = bridge.bytes_in
+        bridge.bytes_in = lambda data, view: bytes_in(data, view) if hasattr(data, "byteLength") else data
         return copy
     return adapter
 

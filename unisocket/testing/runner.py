@@ -4,9 +4,9 @@ import io
 import json
 import sys
 
-from unisocket._runtime import default_adapter, now, use
+from unisocket._runtime import default_adapter, use
 from unisocket._websocket import WebSocket
-from unisocket.testing.script import Peer
+from unisocket.testing.script import Peer, now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@
 
 import json
 
-from unisocket._runtime import default_adapter
+from unisocket._runtime import clock, default_adapter
 from unisocket.testing.payloads import generated, numbered
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     E = TypeVar("E", bound=BaseException)
 
-__all__ = ("Peer", "PeerError", "Recorder", "equal", "generated", "numbered", "raises", "raises_async")
+__all__ = ("Peer", "PeerError", "Recorder", "equal", "generated", "now", "numbered", "raises", "raises_async")
 
 # Of a value that is not what it should be.
 SHOWN = 100  # characters or bytes
@@ -199,6 +199,11 @@ class Recorder:
         for type, count, come in self._waiting:
             if self._counts[type] >= count:
                 come.set_result(None)
+
+
+def now() -> float:
+    """Return milliseconds of a clock that never goes back."""
+    return float(clock())
 
 
 def equal(actual: "Any", expected: "Any", what: str = "") -> None:

@@ -1,7 +1,7 @@
 """What the cases of several topics do: script the peer, connect, record."""
 
-from unisocket._runtime import default_adapter, now
-from unisocket.testing.script import Recorder, equal
+from unisocket._runtime import default_adapter
+from unisocket.testing.script import Recorder, equal, now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

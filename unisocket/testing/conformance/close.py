@@ -1,9 +1,8 @@
 """Cases of the closing handshake, begun by either side or missed out."""
 
-from unisocket._runtime import now
 from unisocket.testing.conformance._case import add_case, case
 from unisocket.testing.conformance._common import GOODBYE, LOST, open_socket, record, seen, sleep, until
-from unisocket.testing.script import Recorder, equal
+from unisocket.testing.script import Recorder, equal, now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

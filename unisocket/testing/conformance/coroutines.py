@@ -17,10 +17,10 @@ from unisocket import (
     WebSocket,
     WebSocketError,
 )
-from unisocket._runtime import cancelled, default_adapter, now
+from unisocket._runtime import cancelled, default_adapter
 from unisocket.testing.conformance._case import add_case, case
 from unisocket.testing.conformance._common import GOODBYE, seen, sleep, until
-from unisocket.testing.script import Recorder, equal, generated, numbered, raises_async
+from unisocket.testing.script import Recorder, equal, generated, now, numbered, raises_async
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
