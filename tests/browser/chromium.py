@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from browser.runtimes import MissingError
+from peer_process import ENVIRONMENT
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -41,10 +42,6 @@ FLAGS = (
 
 # Seconds that a page may take for what a test waits for; none should take ten.
 PATIENCE = 60.0
-
-# That of a browser, as it was when the tests began: browsers are started in threads, while pytest writes the name of
-# each test into its own.
-ENVIRONMENT = dict(os.environ)
 
 # What begins an entry of the log, and ends the one before.
 _ENTRY = re.compile(r"^\[[^\]\n]*?(\w+:CONSOLE)?(?::\d+)?\] ", re.MULTILINE)

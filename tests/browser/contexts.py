@@ -26,6 +26,7 @@ from browser.chromium import Chromium, installed
 from browser.engines import Engine, Firefox, WebKitGTK
 from browser.runtimes import node, serve_folder
 from browser.server import PageServer
+from peer_process import ENVIRONMENT
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -247,7 +248,7 @@ class ProcessContext(Context):
         self._kill()
         pipe = subprocess.PIPE
         self._process = process = subprocess.Popen(
-            self._command, cwd=self._folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8"
+            self._command, cwd=self._folder, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8"
         )
         assert process.stdin
         assert process.stdout

@@ -6,8 +6,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from browser.chromium import ENVIRONMENT
 from browser.runtimes import MissingError
+from peer_process import ENVIRONMENT
 from selenium import webdriver
 from selenium.webdriver.firefox.service import Service as FirefoxService
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -70,7 +70,8 @@ class Firefox(Engine):
         options.set_preference("devtools.console.stdout.content", value=True)
         # With geckodriver's default a bad certificate would do.
         options.accept_insecure_certs = False
-        return webdriver.Firefox(options, FirefoxService(_geckodriver(folder), log_output=str(self._log_file)))
+        service = FirefoxService(_geckodriver(folder), log_output=str(self._log_file), env=ENVIRONMENT)
+        return webdriver.Firefox(options, service)
 
 
 class WebKitGTK(Engine):
@@ -82,7 +83,8 @@ class WebKitGTK(Engine):
         if not (driver and xvfb and program):
             raise MissingError("WebKitGTK or Xvfb is missing: install it (Debian: webkit2gtk-driver, xvfb)")
         command = [xvfb, "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
-        self._screen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        self._screen = subprocess.Popen(command, stdout=pipe, stderr=null, text=True, env=ENVIRONMENT)
         assert self._screen.stdout
         options = webdriver.WebKitGTKOptions()
         options.binary_location = program
