@@ -185,9 +185,10 @@ class connect(_connection.connect):  # noqa: N801  the library's name
 
 def _reason(connection: "_connection.Connection", adapter: "Adapter", failure: Exception) -> Exception:
     """Return what to raise for a connection that did not open."""
-    if connection._closed is None:
-        return errors.TimeoutError("timed out during opening handshake")
     cause = cause_of(connection.websocket, adapter)
+    # The adapter has the same timeout, and may notice it first; what the system says has arguments.
+    if connection._closed is None or (isinstance(cause, OSError) and not cause.args):
+        return errors.TimeoutError("timed out during opening handshake")
     if cause is not None:
         cause = own(cause)
         if isinstance(cause, (OSError, errors.WebSocketError)):
