@@ -378,9 +378,12 @@ class WebSocket:
         if self._held is not None:
             self._held.append((self._on_binary, data))
         elif self._sink.view:
-            self._sink.text(memoryview(data))
+            self._sink.text(self._view(data))
         else:
             self._sink.text(data if type(data) is bytes else bytes(data))
+
+    def _view(self, data: "Any") -> "Any":
+        return memoryview(data)
 
     def _straight_to(self, call: "Callable[[Any], Any]") -> "Callable[[Any], None]":
         """Return what Listeners.dispatch() does for the one listener, which most messages of most programs have."""

@@ -167,21 +167,18 @@ class _Socket(_websocket.WebSocket):
             self._kind = kind
 
     def _aim(self) -> None:
-        self._sink.view = True  # so that a binary message comes to _on_binary()
+        self._sink.view = True  # whatever the kind
         super()._aim()
 
     @property
     def _js_websocket(self) -> "Any":
         return self.raw if isinstance(self._transport, JavaScriptTransport) else self
 
-    def _on_binary(self, data: "Any") -> None:
-        if self._held is not None:
-            self._held.append((self._on_binary, data))
-            return
-        if isinstance(data, (bytes, bytearray, memoryview)):
+    def _view(self, data: "Any") -> "Any":
+        if isinstance(data, (bytes, bytearray)):
             # One's own to write to, as PyScript's is.
-            data = memoryview(bytearray(data) if type(data) is bytes else data)
-        self._sink.text(data)
+            return memoryview(bytearray(data) if type(data) is bytes else data)
+        return data  # a Blob
 
 
 def _letting_blobs_pass(adapter: "Adapter") -> "Adapter":
