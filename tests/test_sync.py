@@ -905,7 +905,6 @@ WAITS = """
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no process gets Ctrl-C alone")
 def test_ctrl_c_in_recv_works_at_once_and_loses_no_message(peer: BlockingPeer) -> None:
     with program(WAITS, peer.url) as process:
         assert process.stdout
@@ -923,7 +922,6 @@ def test_ctrl_c_in_recv_works_at_once_and_loses_no_message(peer: BlockingPeer) -
     assert [record["code"] for record in peer.wait_for("close")] == [1000]
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="takes a signal at any moment")
 def test_signals_at_any_moment_of_recv_lose_no_message(peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 1500
     end = time.monotonic() + SECONDS  # of the interrupts: then a message that was lost is waited for in vain
@@ -1081,7 +1079,6 @@ DEAD = (
 )
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="takes a fork")
 def test_after_a_fork_the_connections_of_the_child_say_that_they_are_dead(peer: BlockingPeer) -> None:
     dead = [DEAD] * 4 + ["None", "None", "3", "0"]
     assert output_of(FORKS, peer.url).splitlines() == ["parent", *dead, *dead, "child", "0", "parent again"]

@@ -571,7 +571,6 @@ from the parent
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork()")
 @pytest.mark.parametrize("mode", ["asyncio", "thread"])
 async def test_socket_is_dead_in_the_child_of_a_fork_and_says_so(base_url: str, mode: str) -> None:
     """The parent's goes on; contract section 5."""
@@ -597,7 +596,6 @@ async def test_socket_is_dead_in_the_child_of_a_fork_and_says_so(base_url: str, 
     assert (done.stdout, done.stderr) == (FORKED, "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork()")
 async def test_child_of_a_fork_opens_sockets_of_its_own(base_url: str) -> None:
     text = """
         import os, queue, sys, unisocket
@@ -624,7 +622,6 @@ async def test_child_of_a_fork_opens_sockets_of_its_own(base_url: str) -> None:
     assert sorted(done.stdout.split()) == ["0", "child", "parent"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork()")
 def test_child_of_a_fork_reads_large_messages_into_memory_of_its_own() -> None:
     """The buffer that is kept for the next large message is none that two processes write to."""
     text = """
