@@ -228,12 +228,12 @@ class SharedConnection(Connection):
         else:
             super()._go_on_later()
 
-    def _pass_on(self, frame: memoryview) -> None:
+    def _pass_on(self, frame: bytes) -> None:
         if self._guest is not None:
             raise NotHere
         super()._pass_on(frame)
 
-    def _keep(self, beginning: memoryview, header: int, size: int) -> None:
+    def _keep(self, beginning: bytes, header: int, size: int) -> None:
         if self._guest is not None and header and beginning[0] not in (TEXT, BINARY):
             raise NotHere
         super()._keep(beginning, header, size)
@@ -278,7 +278,7 @@ class SharedConnection(Connection):
                 or not is_alone(queued)
                 or self.protocol.current_size is not None
                 or self._large is not None
-                or self._view is not None
+                or self._data is not None
                 or self._tail
             ):
                 return False

@@ -80,6 +80,7 @@ HEADERS: dict[int, list[bytes]] = {
 
 # Of longer frames: the first bytes, and the length in 16 or 64 bits.
 LONG_HEADER, LARGE_HEADER = struct.Struct("!BBH"), struct.Struct("!BBQ")
+length_of_long, length_of_large = struct.Struct("!H").unpack_from, struct.Struct("!Q").unpack_from
 
 # How many short frames, or halves of long ones, a task may collect for one write.
 MANY, MANY_LONG = 1024, 64
@@ -124,28 +125,27 @@ class Refusal(Exception):
     """The peer broke the rules: the code of the close frame that it gets, and why."""
 
 
+def not_utf8(error: UnicodeDecodeError) -> Refusal:
+    """Refuse a text (RFC 6455 section 8.1)."""
+    return Refusal(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+
+
 # Of memory that is mapped: a child of a fork gets a copy (but on Windows, which has no fork).
 _OURS: Any = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class Buffers:
-    """The buffer that all connections of a thread read into; one that is being delivered is not read into.
+    """What all connections of a thread read into."""
 
-    Attributes:
-        free: The buffer; None while it is delivered.
-    """
-
-    __slots__ = ("_large", "free")
+    __slots__ = ("_large", "_shared")
 
     def __init__(self) -> None:
-        self.free: memoryview | None = memoryview(bytearray(BUFFER))
+        self._shared = memoryview(bytearray(BUFFER))
         self._large: memoryview | None = None
 
     def take(self, tail: int) -> memoryview:
         """Return a buffer to read into, behind the tail that was left of the last."""
-        if self.free is not None and tail < BUFFER:
-            return self.free
-        return memoryview(bytearray(max(BUFFER, 2 * tail)))
+        return self._shared if tail < BUFFER else memoryview(bytearray(2 * tail))
 
     def take_large(self, size: int) -> memoryview:
         """Return a buffer for one large frame.
@@ -209,10 +209,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         "_buffer",
         "_buffers",
         "_corked",
+        "_data",
         "_deadline",
         "_deflated",
         "_deflater",
-        "_end_of_view",
         "_ended",
         "_filled",
         "_flush",
@@ -240,7 +240,6 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         "_tail",
         "_text_first",
         "_timer",
-        "_view",
         "_waiting",
         "_waiting_payload",
         "_written",
@@ -273,8 +272,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._lacking = 0
         self._buffer: memoryview = _NOTHING
         # What is being delivered, where its next frame begins, and which delivery that is.
-        self._view: memoryview | None = None
-        self._position = self._end_of_view = self._round = 0
+        self._data: bytes | None = None
+        self._position = self._round = 0
         self._buffers = buffers()
         self._limit = float("inf") if self.protocol.max_message_size is None else self.protocol.max_message_size
         self._frame_limit = max(self._limit, MAX_CONTROL)
@@ -315,8 +314,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if self._large is not None:
             return self._large[-self._lacking :]
         # If a handler spins the loop in the middle of a delivery, the older frames come first.
-        view = self._view
-        tail = self._tail if view is None else bytes(view[self._position : self._end_of_view])
+        tail = self._tail if self._data is None else self._data[self._position :]
         self._buffer = buffer = self._buffers.take(len(tail))
         if not tail:
             self._filled = 0
@@ -331,12 +329,13 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if self._large is not None:
             self._fill(size)
             return
-        buffer = self._buffer
         if not self.established:
-            self.data_received(bytes(buffer[self._filled : self._filled + size]))
+            self.data_received(bytes(self._buffer[self._filled : self._filled + size]))
             return
+        # A copy: a handler may spin the loop, in which others read into the buffer.
+        data = bytes(self._buffer[: self._filled + size])
         self._tail = b""
-        self._deliver(buffer, buffer, self._filled + size)
+        self._deliver(data)
 
     def data_received(self, data: bytes) -> None:
         """Take what was read, where the loop does not read into buffers; and the opening handshake."""
@@ -361,13 +360,13 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             with self._kept():
                 self._fill(len(part))
             data = self._tail
-        elif self._view is not None:
-            data = bytes(self._view[self._position : self._end_of_view]) + data
+        elif self._data is not None:
+            data = self._data[self._position :] + data
         elif self._tail:
             data = self._tail + data
         if data:
             self._tail = b""
-            self._deliver(data, memoryview(data), len(data))
+            self._deliver(data)
 
     def _open(self, data: bytes) -> None:
         """Read the response; what follows the head of a 101 are frames."""
@@ -465,31 +464,25 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                 sink.batch()
         self._buffers.give_back_large(large)
 
-    def _deliver(self, data: "bytes | bytearray | memoryview", view: memoryview, end: int) -> None:
+    def _deliver(self, data: bytes) -> None:
         """Deliver the whole frames of what was read (RFC 6455 section 5.2), and keep the beginning of the next."""
         if not self._reading:
-            self._tail = bytes(view[:end])
-            self._view = None
+            self._tail = data
+            self._data = None
             self._round += 1  # if this is a nested call, it has all
             return
         guest = self._guest
         sink = guest or self.owner.sink
-        buffers = self._buffers
-        shared = view is buffers.free
         corked = self._corked
-        self._view = view
+        self._data = data
         self._position = 0
-        self._end_of_view = end
         self._round = current = self._round + 1
-        latin, copy = "", b""
         text, binary = self._text_first, self._binary_first
         limit = self._frame_limit
+        end = reach = len(data)
         last = end - 1
-        reach = end
         stop = 0
         try:
-            if shared:
-                buffers.free = None  # while it is delivered, nothing is read into it
             if sink is None or self._ended:
                 self._position = end
                 return
@@ -500,16 +493,24 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                 first = data[begin]
                 size = data[begin + 1]
                 start = begin + 2
-                if size >= MASKED:
-                    size = reach = NONE  # a server must not do that
-                elif size > 125:
-                    short = size == 126
-                    start = begin + (4 if short else 10)
-                    if start > end:
-                        stop = begin
-                        break
-                    size = data[begin + 2] << 8 | data[begin + 3] if short else int.from_bytes(view[begin + 2 : start])
-                    if not (126 if short else 2**16) <= size < 2**63:
+                if size > 125:
+                    if size == 126:
+                        start += 2
+                        if start > end:
+                            stop = begin
+                            break
+                        (size,) = length_of_long(data, begin + 2)
+                        least = 126
+                    elif size == 127:
+                        start += 8
+                        if start > end:
+                            stop = begin
+                            break
+                        (size,) = length_of_large(data, begin + 2)
+                        least = 2**16
+                    else:
+                        size = least = reach = NONE  # masked, which no server may do
+                    if not least <= size < 2**63:
                         raise Refusal(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
                     if size > limit:
                         reach = NONE
@@ -518,58 +519,51 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                     # Control frames may stand within a message, and are no part of its size.
                     room = limit if first & CONTROL else self._limit - (self.protocol.current_size or 0)
                     if NONE < size <= room and self._is_orderly(first, size):
-                        self._keep(view[begin:end], start - begin, size)
+                        self._keep(data[begin:], start - begin, size)
                     else:
-                        self._pass_on(view[begin:end])  # to be told what is wrong
+                        self._pass_on(data[begin:])  # to be told what is wrong
                         if not self._ended:  # it would be told later
                             raise Refusal(CloseCode.PROTOCOL_ERROR, "a frame that is not as RFC 6455 has it")
                     return
                 if first == text:
-                    # One copy of all that was read, and a slice of it for each message.
-                    latin = latin or str(view[:end], "latin-1")
-                    message = latin[start:stop]
-                    if not message.isascii():
-                        message = self._text(view[start:stop])
+                    try:
+                        message = data[start:stop].decode()
+                    except UnicodeDecodeError as error:
+                        raise not_utf8(error) from None
                     self._position = stop
                     sink.text(message)
                 elif first == binary:
-                    if size < LARGE:
-                        copy = copy or bytes(view[:end])  # likewise
-                        payload = copy[start:stop]
-                    else:
-                        payload = bytes(view[start:stop])
+                    payload = data[start:stop]
                     self._position = stop
                     sink.binary(payload)
                 elif first in self._deflated and size < SHORT_DEFLATED:
                     self._position = stop
-                    self._deliver_one(first, self._inflate(bytes(view[start:stop])))
+                    self._deliver_one(first, self._inflate(data[start:stop]))
                 else:
-                    self._pass_on(view[begin:stop])
+                    self._pass_on(data[begin:stop])
                     text, binary = self._text_first, self._binary_first
                 if self._round != current:
                     return  # a handler spun the loop, and a nested call went on; or it is over
             if stop < end:
-                self._keep(view[stop:end], 0, 0)
+                self._keep(data[stop:], 0, 0)
         except Refusal as refusal:
             self._refuse(refusal)
         finally:
-            if shared:
-                buffers.free = view
             self._corked = corked
             if sink is not None and sink.batch is not None:
                 sink.batch()
             if self._payload and not corked and guest is None:
                 self._end_task()
-            if self._view is view:  # and no nested call went on with it
-                self._view = None
+            if self._data is data:  # and no nested call went on with it
+                self._data = None
                 if self._position < end and not self._ended:
                     # A handler raised KeyboardInterrupt or the like, and the frames behind are not lost; or they
                     # are held back.
-                    self._tail = bytes(view[self._position : end])
+                    self._tail = data[self._position :]
                     if self._reading:
                         self._go_on_later()
 
-    def _keep(self, beginning: memoryview, header: int, size: int) -> None:
+    def _keep(self, beginning: bytes, header: int, size: int) -> None:
         """Keep the beginning of a frame until the rest has come; with its header, if that is whole, and its size."""
         if header + size > BUFFER:
             try:
@@ -577,13 +571,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             except (OSError, OverflowError):  # there is no limit but this
                 raise Refusal(CloseCode.MESSAGE_TOO_BIG, f"no memory for {size} bytes") from None
             part = len(beginning) - header
-            large[:part] = beginning[header:]
+            large[:part] = memoryview(beginning)[header:]
             # In one go, here and below: whoever interrupts (Ctrl-C in a thread that blocks) finds a whole state.
-            self._header = bytes(beginning[:header])
-            self._large, self._lacking, self._position = large, size - part, self._end_of_view
+            self._header = beginning[:header]
+            self._large, self._lacking, self._position = large, size - part, self._position + len(beginning)
         else:
-            tail = bytes(beginning)
-            self._tail, self._position = tail, self._end_of_view
+            self._tail, self._position = beginning, self._position + len(beginning)
 
     def _is_orderly(self, first: int, size: int) -> bool:
         """Whether a frame may go on after these first bytes; else waiting for the rest is of no use."""
@@ -592,10 +585,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             return first in (0x88, 0x89, 0x8A) and size <= MAX_CONTROL
         return opcode <= 2 and not first & (0x30 if self.protocol.extensions else 0x70)
 
-    def _pass_on(self, frame: memoryview) -> None:
+    def _pass_on(self, frame: bytes) -> None:
         """Let `websockets` take a frame that is not a whole data frame, and go on behind it."""
         self._position += len(frame)
-        self._hand_over(bytes(frame))
+        self._hand_over(frame)
 
     def _hand_over(self, data: bytes) -> None:
         """Let `websockets` take a frame."""
@@ -662,11 +655,11 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                 self._round += 1  # `_deliver()` stops
 
     def _text(self, data: BytesLike) -> str:
-        """Decode a message (RFC 6455 section 8.1)."""
+        """Decode a message."""
         try:
             return str(data, "utf-8")
         except UnicodeDecodeError as error:
-            raise Refusal(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}") from None
+            raise not_utf8(error) from None
 
     def _process_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PONG:
@@ -694,11 +687,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if size < 126 and self._flush == JOINING:
             # One more short message of this task: what _send() does then.
             self._payload += size
-            mask = next(_masks, None) or new_masks()
-            frames = self._frames
-            frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
-            if len(frames) >= MANY:
-                self._write_out()
+            try:
+                mask = next(_masks)
+            except StopIteration:
+                mask = new_masks()
+                self._write_out()  # this often is about `MANY`, and to count would cost more
+            self._frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
         else:
             self._send(TEXT, data)
 
@@ -709,36 +703,40 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         """Send a message in one frame, with all others of this task."""
         size = len(data)
         self._payload += size
-        if self._silent:
-            self._lost += size  # the closing handshake has begun: dropped, and counted
-            self._payload -= size
-            return
         at_once = False
-        if self._flush == NOT_DUE and self._corked:
-            # Most handlers send one message, which need not wait for the end of the dispatch.
-            self._flush = DUE
-            at_once = True
-        elif self._flush < SCHEDULED:
-            self._flush = JOINING if self._plain else SCHEDULED
-            self.loop.call_soon(self._end_task)
-        if self.protocol.extensions:
-            if self._deflater is None:
+        if self._flush != JOINING:
+            if self._silent:
+                self._lost += size  # the closing handshake has begun: dropped, and counted
+                self._payload -= size
+                return
+            if self._flush == NOT_DUE and self._corked:
+                # Most handlers send one message, which need not wait for the end of the dispatch.
+                self._flush = DUE
+                at_once = True
+            elif self._flush < SCHEDULED:
+                self._flush = JOINING if self._plain else SCHEDULED
+                self.loop.call_soon(self._end_task)
+            deflater = self._deflater
+            if deflater is not None:
+                data = deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH)
+                data = data[:-4]
+                size = len(data)
+                first |= DEFLATED
+            elif self.protocol.extensions:
                 self.protocol.send_frame(Frame(Opcode(first & 0x0F), data))
                 self._frames.extend(self.protocol.data_to_send())
                 return
-            data = (self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
-            size = len(data)
-            first |= DEFLATED
+        frames = self._frames
         if size < 126:
-            self._frames.append(masked(first, data))
+            frames.append(masked(first, data))
         else:
             mask = next(_masks, None) or new_masks()
             if size < LARGE:
                 # They are joined later: to do it here, too, would be one copy more.
-                self._frames += (LONG_HEADER.pack(first, 0xFE, size) + mask, apply_mask(data, mask))
+                frames += (LONG_HEADER.pack(first, 0xFE, size) + mask, apply_mask(data, mask))
             else:
                 self._write_large(LARGE_HEADER.pack(first, 0xFF, size) + mask, apply_mask(data, mask))
-        if at_once or len(self._frames) >= (MANY if size < 126 else MANY_LONG):
+        if at_once or len(frames) >= (MANY if size < 126 else MANY_LONG):
             self._write_out()
 
     def send_data(self) -> None:
