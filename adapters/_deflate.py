@@ -10,7 +10,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Frame
 from websockets.typing import ExtensionParameter
 
-__all__ = ("END_OF_DEFLATED", "Deflate", "DeflateFactory")
+__all__ = ("END_OF_DEFLATED", "LEVEL", "MEMORY", "Deflate", "DeflateFactory")
 
 END_OF_DEFLATED = b"\x00\x00\xff\xff"  # RFC 7692 section 7.2.2: what the sender cuts off
 
@@ -20,6 +20,10 @@ NOTHING_MORE = (b"\0" + END_OF_DEFLATED, END_OF_DEFLATED)
 
 # How many blocks of a frame may say that they are the last: each costs a new beginning, and may take two bytes.
 MANY_LAST = 1000
+
+# A fifth less of time than with zlib's default, and 2 % more bytes, for chat: `python bench/deflate.py`.
+LEVEL = 5
+MEMORY = 5  # likewise a level; what `websockets` has
 
 # How much zlib is given at a time where such blocks are: it copies what it leaves over.
 STEP = 2**12
@@ -103,10 +107,10 @@ class Deflate(PerMessageDeflate):
 
 
 class DeflateFactory(ClientPerMessageDeflateFactory):
-    """Offers what `websockets` does by default."""
+    """Offers what `websockets` does by default, and compresses a little less."""
 
     def __init__(self) -> None:
-        super().__init__(compress_settings={"memLevel": 5})
+        super().__init__(compress_settings={"memLevel": MEMORY, "level": LEVEL})
 
     def process_response_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]

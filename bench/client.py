@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from traffic import BINARY, DEFLATED, Message, messages, pin
+from traffic import BINARY, COMPRESSED, Message, messages, pin
 
 LARGEST = 2**24  # bytes of a message
 MOST_ROUNDS = 10**7
@@ -108,7 +108,8 @@ class Aiohttp(Awaiting):
             import aiohttp
 
             self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        return self._connect(self.session, job.url, max_msg_size=LARGEST, compress=15 if job.kind == DEFLATED else 0)
+        compress = 15 if job.kind in COMPRESSED else 0
+        return self._connect(self.session, job.url, max_msg_size=LARGEST, compress=compress)
 
     def sender(self, ws: Any, job: Job) -> Any:
         return ws.send_bytes if job.kind == BINARY else ws.send_str

@@ -24,7 +24,7 @@ import time
 import zlib
 from collections.abc import Iterator
 
-from traffic import DEFLATED, Message, messages, pin
+from traffic import COMPRESSED, Message, messages, pin
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 CLOSE = b"\x88\x02\x03\xe8"
@@ -63,7 +63,7 @@ def block(kind: str, size: int) -> tuple[bytes, list[int]]:
     Deflated frames may be repeated so: they refer to nothing before the first of them.
     """
     many = messages(kind, size, BLOCK // size or 1)
-    if kind == DEFLATED:
+    if kind in COMPRESSED:
         deflate = zlib.compressobj(wbits=-15)
         flushed = (deflate.compress(str(m).encode()) + deflate.flush(zlib.Z_SYNC_FLUSH) for m in many)
         frames = [frame(data[:-4], 0xC1) for data in flushed]
@@ -90,7 +90,7 @@ def answer(connection: socket.socket, role: str, kind: str, size: int, burst: in
     awaited = burst * (len(frame(message)) + MASK)
     with watched():
         for _ in range(rounds):
-            if kind == DEFLATED:
+            if kind in COMPRESSED:
                 skip_frames(connection, burst)
             else:
                 skip(connection, awaited)
@@ -154,7 +154,7 @@ def serve(connection: socket.socket) -> None:
         accept = base64.b64encode(hashlib.sha1(headers[b"sec-websocket-key"] + GUID).digest())  # noqa: S324  RFC 6455
         response = [b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade"]
         response += [b"Sec-WebSocket-Accept: " + accept]
-        if kind == DEFLATED:
+        if kind in COMPRESSED:
             assert b"permessage-deflate" in headers[b"sec-websocket-extensions"]
             response += [b"Sec-WebSocket-Extensions: permessage-deflate"]
         connection.sendall(b"\r\n".join(response) + b"\r\n\r\n")

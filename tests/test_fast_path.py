@@ -25,7 +25,7 @@ from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
 from unisocket.adapters import Sink, _frames
-from unisocket.adapters._deflate import DeflateFactory
+from unisocket.adapters._deflate import LEVEL, MEMORY, DeflateFactory
 from unisocket.adapters._frames import Buffers, Connection
 from unisocket.adapters._websockets import CPythonTransport
 from unisocket.adapters.cpython import CPythonAdapter
@@ -277,7 +277,7 @@ class LastingDeflate(PerMessageDeflate):
     """Goes on after a block that says it is the last (RFC 7692 section 7.2.1), where `websockets` loses the rest."""
 
     def __init__(self, room: Callable[[], float], *, each_anew: bool) -> None:
-        super().__init__(False, False, 15, 15, {"memLevel": 5})
+        super().__init__(False, False, 15, 15, {"memLevel": MEMORY, "level": LEVEL})
         self._room = room
         self._each_anew = each_anew
 
