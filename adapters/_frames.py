@@ -15,9 +15,11 @@ import os
 import re
 import socket
 import struct
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ from websockets.protocol import OPEN, Event
 from websockets.streams import StreamReader
 from websockets.typing import BytesLike
 
+from unisocket._events import MessageEvent
 from unisocket.adapters import Sink
 from unisocket.adapters._deflate import END_OF_DEFLATED, Deflate
 from unisocket.adapters._language import usv_string
@@ -37,6 +40,10 @@ try:
     from websockets.speedups import apply_mask
 except ImportError:  # no compiled part on this platform
     from websockets.utils import apply_mask
+
+if sys.version_info < (3, 12):
+    # To call a getter that is written in Python takes a tenth of what a message takes; 3.12 knows a way around.
+    MessageEvent.data = property(attrgetter("_data"))  # type: ignore[assignment, method-assign]
 
 if TYPE_CHECKING:
     from unisocket.adapters._websockets import CPythonTransport
