@@ -31,7 +31,8 @@ from websockets.protocol import State
 import unisocket.errors
 from unisocket._websocket import OPEN
 from unisocket.adapters import Sink, _cpython
-from unisocket.adapters._frames import BINARY, LARGE, TEXT, Connection, Refusal, buffers, masked
+from unisocket.adapters._buffers import buffers
+from unisocket.adapters._frames import BINARY, LARGE, TEXT, Connection, Refusal, masked
 
 if TYPE_CHECKING:
     from unisocket.connection import Connection as Queued

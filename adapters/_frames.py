@@ -10,13 +10,10 @@ import collections
 import contextlib
 import logging
 import math
-import mmap
 import os
-import re
 import socket
 import struct
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
 from operator import attrgetter
@@ -28,13 +25,14 @@ from websockets.exceptions import InvalidStatus, PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
-from websockets.streams import StreamReader
 from websockets.typing import BytesLike
 
 from unisocket._events import MessageEvent
 from unisocket.adapters import Sink
+from unisocket.adapters._buffers import buffers
 from unisocket.adapters._deflate import END_OF_DEFLATED, Deflate
 from unisocket.adapters._language import usv_string
+from unisocket.adapters._responses import explain, response_of, without_interim
 
 try:
     from websockets.speedups import apply_mask
@@ -48,7 +46,7 @@ if sys.version_info < (3, 12):
 if TYPE_CHECKING:
     from unisocket.adapters._websockets import CPythonTransport
 
-__all__ = ("Buffers", "Connection", "Refusal", "buffers", "explain", "masked")
+__all__ = ("Connection", "Refusal", "masked")
 
 # RFC 6455 section 7.4.1: no close frame came.
 NO_HANDSHAKE = 1006
@@ -66,16 +64,6 @@ MAX_CONTROL = 125  # bytes of a control frame's payload (section 5.5)
 
 # Below, a payload is copied into the one write of its task; a larger one is a write of its own.
 LARGE = 2**16
-
-# How much is read at a time.
-BUFFER = 2**18
-
-# The beginning of a response of 1xx, but of a 101; and how much its head may take.
-INTERIM = re.compile(rb"HTTP/1\.1 1(?!01)\d\d")
-MAX_INTERIM = 2**14
-
-# How large a buffer for a larger frame may be, to be kept for the next one.
-KEPT = 2**24
 
 # Up to here, `websockets` inflates in one go; and so is it done here.
 SHORT_DEFLATED = 2044
@@ -135,57 +123,6 @@ class Refusal(Exception):
 def not_utf8(error: UnicodeDecodeError) -> Refusal:
     """Refuse a text (RFC 6455 section 8.1)."""
     return Refusal(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
-
-
-# Of memory that is mapped: a child of a fork gets a copy (but on Windows, which has no fork).
-_OURS: Any = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
-
-
-class Buffers:
-    """What all connections of a thread read into."""
-
-    __slots__ = ("_large", "_shared")
-
-    def __init__(self) -> None:
-        self._shared = memoryview(bytearray(BUFFER))
-        self._large: memoryview | None = None
-
-    def take(self, tail: int) -> memoryview:
-        """Return a buffer to read into, behind the tail that was left of the last."""
-        return self._shared if tail < BUFFER else memoryview(bytearray(2 * tail))
-
-    def take_large(self, size: int) -> memoryview:
-        """Return a buffer for one large frame.
-
-        It is used again, for the kernel takes longer to find new memory than to copy into it; and it is
-        mapped, for so there is only as much memory as was filled: a peer that announces much gets none.
-        """
-        large, self._large = self._large, None
-        if large is None or len(large) < size:
-            large = memoryview(mmap.mmap(-1, size, **_OURS))
-        return large[:size]
-
-    def forget_large(self) -> None:
-        """Keep no large buffer."""
-        self._large = None
-
-    def give_back_large(self, view: memoryview) -> None:
-        """Keep the buffer of a large frame for the next one."""
-        large = memoryview(view.obj)
-        if len(large) <= KEPT and (self._large is None or len(self._large) < len(large)):
-            self._large = large
-
-
-_here = threading.local()
-
-
-def buffers() -> Buffers:
-    """Return those of this thread."""
-    try:
-        found: Buffers = _here.buffers
-    except AttributeError:
-        found = _here.buffers = Buffers()
-    return found
 
 
 _NOTHING = memoryview(b"")
@@ -572,7 +509,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _keep(self, beginning: bytes, header: int, size: int) -> None:
         """Keep the beginning of a frame until the rest has come; with its header, if that is whole, and its size."""
-        if header + size > BUFFER:
+        if header + size > self._buffers.size:
             try:
                 large = self._buffers.take_large(size)
             except (OSError, OverflowError):  # there is no limit but this
@@ -654,7 +591,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         else:
             sink.binary(data)
         self._surplus += len(data)
-        if self._surplus > BUFFER:
+        if self._surplus > self._buffers.size:
             self._surplus = 0
             if sink.batch is not None:
                 sink.batch()
@@ -698,8 +635,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                 mask = next(_masks)
             except StopIteration:
                 mask = new_masks()
-                self._write_out()  # this often is about `MANY`, and to count would cost more
-            self._frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
+            frames = self._frames
+            frames.append(_TEXT_HEADERS[size] + mask + apply_mask(data, mask))
+            if len(frames) >= MANY:
+                self._write_out()
         else:
             self._send(TEXT, data)
 
@@ -902,44 +841,3 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 def leave_by(error: BaseException) -> None:
     """Raise, through the loop."""
     raise error
-
-
-def without_interim(data: bytes) -> tuple[bytes, bytes]:
-    """Leave out interim responses, which may come before the response (RFC 9110 section 15.2).
-
-    Returns:
-        What belongs to the response; or, instead, what may be the beginning of an interim one.
-    """
-    while INTERIM.match(data):
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            # Of one that is too long, `websockets` says what is wrong.
-            return (b"", data) if len(data) < MAX_INTERIM else (data, b"")
-        data = data[end + 4 :]
-    return (b"", data) if len(data) < 12 and b"HTTP/1.1 1".startswith(data[:10]) else (data, b"")
-
-
-def response_of(head: bytes | bytearray) -> Response:
-    """Parse a response whose head is whole; of its body, it has what is there."""
-    reader = StreamReader()
-    reader.feed_data(head)
-    # A proxy's answer to CONNECT has no body.
-    parsing = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof, proxy=True)
-    try:
-        next(parsing)
-    except StopIteration as end:
-        response: Response = end.value
-        response.body = bytes(reader.buffer)
-        return response
-    raise AssertionError("the head is whole")
-
-
-def explain(error: BaseException) -> str:
-    """Say for people why a connection failed: the one place that reads foreign exceptions."""
-    if isinstance(error, TimeoutError) and not error.args:
-        return "not open within `open_timeout`"
-    if isinstance(error, InvalidStatus):
-        return f"HTTP {error.response.status_code}"
-    cause: BaseException | None = error.__cause__
-    text = str(error) or type(error).__name__
-    return f"{text}: {cause}" if cause is not None and str(cause) else text

@@ -14,7 +14,8 @@ from websockets.uri import parse_uri
 from unisocket.adapters import Sink, Transport
 from unisocket.adapters._connecting import connect_tcp
 from unisocket.adapters._deflate import DeflateFactory
-from unisocket.adapters._frames import NO_HANDSHAKE, Connection, explain
+from unisocket.adapters._frames import NO_HANDSHAKE, Connection
+from unisocket.adapters._responses import explain
 
 if TYPE_CHECKING:
     from unisocket.adapters._cpython import CPythonRuntime

@@ -24,9 +24,9 @@ from websockets.streams import StreamReader
 from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
-from unisocket.adapters import Sink, _frames
+from unisocket.adapters import Sink, _buffers
 from unisocket.adapters._deflate import LEVEL, MEMORY, DeflateFactory
-from unisocket.adapters._frames import Buffers, Connection
+from unisocket.adapters._frames import Connection
 from unisocket.adapters._websockets import CPythonTransport
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import (
@@ -555,8 +555,7 @@ def play() -> Iterator[Callable[..., None]]:
             **handlers: Any,
         ) -> None:
             async def main(ways: Sequence[bool]) -> None:
-                patch.setattr(_frames, "BUFFER", comes[0][0].buffer)
-                patch.setattr(_frames._here, "buffers", Buffers(), raising=False)
+                patch.setattr(_buffers._here, "buffers", _buffers.Buffers(comes[0][0].buffer), raising=False)
                 loop = Loop()
                 loop.bytes_first = bytes_first
                 both = zip(comes, ways, strict=True)

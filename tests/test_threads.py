@@ -626,16 +626,16 @@ def test_child_of_a_fork_reads_large_messages_into_memory_of_its_own() -> None:
     """The buffer that is kept for the next large message is none that two processes write to."""
     text = """
         import os
-        from unisocket.adapters._frames import BUFFER, buffers
+        from unisocket.adapters._buffers import buffers
 
         mine = buffers()
-        mine.give_back_large(mine.take_large(2 * BUFFER))
-        large = mine.take_large(2 * BUFFER)
+        mine.give_back_large(mine.take_large(2 * mine.size))
+        large = mine.take_large(2 * mine.size)
         large[:6] = b"parent"
         mine.give_back_large(large)
         child = os.fork()
         if not child:
-            mine.take_large(2 * BUFFER)[:6] = b"child!"
+            mine.take_large(2 * mine.size)[:6] = b"child!"
             os._exit(0)
         print(os.waitpid(child, 0)[1], bytes(large[:6]).decode())
         """
