@@ -31,7 +31,7 @@ from websockets.protocol import State
 import unisocket.errors
 from unisocket._websocket import OPEN
 from unisocket.adapters import Sink, _cpython
-from unisocket.adapters._buffers import buffers
+from unisocket.adapters._buffers import here
 from unisocket.adapters._frames import BINARY, LARGE, TEXT, Connection, Refusal, masked
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ class SharedConnection(Connection):
                     if not is_alone(queued):
                         raise NotHere
                     if not inbox:
-                        self._buffers = buffers()
-                    while not inbox:
+                        self._buffers = here.blocking
                         self._read(timeout, until)
                     if self._wanted or not is_alone(queued):
                         raise NotHere
@@ -140,6 +139,14 @@ class SharedConnection(Connection):
                 return message
 
     def _read(self, timeout: float | None, until: float | None) -> None:
+        """Wait for messages, and put them into the inbox.
+
+        Not within the `try` above, see `Connection._cut()`.
+        """
+        while not self._inbox:
+            self._read_once(timeout, until)
+
+    def _read_once(self, timeout: float | None, until: float | None) -> None:
         """Wait, read once, and put what is whole into the inbox."""
         reader = self._socket
         assert reader is not None
@@ -156,6 +163,9 @@ class SharedConnection(Connection):
         buffer = self.get_buffer(-1)
         state = self._round, self._lacking
         size = 0
+        # Out of the way of what a signal's handler receives, of this connection or others.
+        own = self._buffers
+        shared, own.shared = own.shared, None
         try:
             # What a signal raises comes before what this calls, or after the assignment.
             (size,) = map(reader.recv_into, (buffer,), (0,), (flags,))
@@ -181,7 +191,11 @@ class SharedConnection(Connection):
                 else:
                     self._tail = bytes(self._buffer[: self._filled + size])
                 self._wanted = True
+            elif self._large is not None and not self._lacking:
+                self._wanted = True  # it is whole, and was to be made a message
             raise
+        finally:
+            own.shared = shared
 
     def send_here(self, queued: "Queued", data: str | bytes) -> bool:
         """Send a message here, if it is short and nothing is on its way; returns whether it did."""
@@ -333,7 +347,7 @@ class SharedConnection(Connection):
             self.loop.call_soon(self.loop.call_soon, self._catch_up)
             raise
         self._queued._settle()
-        self._buffers = buffers()
+        self._buffers = here.loop
         if self._ended:
             return
         if self._large is not None and not self._lacking:

@@ -1,10 +1,10 @@
-"""Buffers of CPython, which are there once for all connections of a thread."""
+"""Buffers of CPython, which are there once for many connections of a thread."""
 
 import mmap
 import threading
 from typing import Any
 
-__all__ = ("Buffers", "buffers")
+__all__ = ("Buffers", "here")
 
 # How large a buffer for a larger frame may be, to be kept for the next one.
 KEPT = 2**24
@@ -14,22 +14,29 @@ _OURS: Any = {"flags": mmap.MAP_PRIVATE} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class Buffers:
-    """What all connections of a thread read into.
+    """What connections read into, one at a time.
 
     Args:
         size: How much is read at a time, in bytes; larger frames are read into buffers of their own.
+
+    Attributes:
+        shared: The buffer, if there is one.
     """
 
-    __slots__ = ("_large", "_shared", "size")
+    __slots__ = ("_large", "shared", "size")
 
     def __init__(self, size: int = 2**18) -> None:
         self.size = size
-        self._shared = memoryview(bytearray(size))
+        self.shared: memoryview | None = None
         self._large: memoryview | None = None
 
     def take(self, tail: int) -> memoryview:
         """Return a buffer to read into, behind the tail that was left of the last."""
-        return self._shared if tail < self.size else memoryview(bytearray(2 * tail))
+        if tail >= self.size:
+            return memoryview(bytearray(2 * tail))
+        if self.shared is None:
+            self.shared = memoryview(bytearray(self.size))
+        return self.shared
 
     def take_large(self, size: int) -> memoryview:
         """Return a buffer for one large frame.
@@ -53,13 +60,17 @@ class Buffers:
             self._large = large
 
 
-_here = threading.local()
+class Here(threading.local):
+    """The buffers of this thread.
+
+    Attributes:
+        loop: Those of connections that its event loop reads.
+        blocking: Those of connections that it reads itself, if need be in the middle of the others: when a
+            signal's handler does.
+    """
+
+    def __init__(self) -> None:
+        self.loop, self.blocking = Buffers(), Buffers()
 
 
-def buffers() -> Buffers:
-    """Return those of this thread."""
-    try:
-        found: Buffers = _here.buffers
-    except AttributeError:
-        found = _here.buffers = Buffers()
-    return found
+here = Here()

@@ -555,7 +555,7 @@ def play() -> Iterator[Callable[..., None]]:
             **handlers: Any,
         ) -> None:
             async def main(ways: Sequence[bool]) -> None:
-                patch.setattr(_buffers._here, "buffers", _buffers.Buffers(comes[0][0].buffer), raising=False)
+                patch.setattr(_buffers.here, "loop", _buffers.Buffers(comes[0][0].buffer))
                 loop = Loop()
                 loop.bytes_first = bytes_first
                 both = zip(comes, ways, strict=True)

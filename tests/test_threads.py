@@ -626,9 +626,9 @@ def test_child_of_a_fork_reads_large_messages_into_memory_of_its_own() -> None:
     """The buffer that is kept for the next large message is none that two processes write to."""
     text = """
         import os
-        from unisocket.adapters._buffers import buffers
+        from unisocket.adapters._buffers import here
 
-        mine = buffers()
+        mine = here.loop
         mine.give_back_large(mine.take_large(2 * mine.size))
         large = mine.take_large(2 * mine.size)
         large[:6] = b"parent"

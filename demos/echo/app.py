@@ -2,22 +2,24 @@
 
 from unisocket import WebSocket, run
 
-TEXT = "Grüße 😀 NUL:\0."
+TEXT = "Grüße 😀\0"
 BINARY = bytes(range(256)) * 4096  # 1 MiB
 
 
 def on_open(event):
-    print("open, subprotocol", ws.protocol)
+    print("open", ws.protocol)
     ws.send(TEXT)
     ws.send(BINARY)
 
 
 async def on_message(event):
     if isinstance(event.data, str):
-        print("text", event.data.replace("\0", "\\0"), event.data == TEXT)
+        print("text", event.data.replace("\0", "\\0"))
+        print("as sent:", event.data == TEXT)
     else:
-        print("binary", len(event.data), "bytes", event.data == BINARY)
-        ws.close(4000, "enough 😀")
+        print(len(event.data), "bytes")
+        print("as sent:", event.data == BINARY)
+        ws.close(4000, "😀")
 
 
 def on_error(event):
@@ -25,7 +27,8 @@ def on_error(event):
 
 
 def on_close(event):
-    print("close", event.code, event.reason, event.wasClean)
+    print("close", event.code, event.reason)
+    print("clean:", event.wasClean)
 
 
 ws = WebSocket("echo", "demo")
@@ -33,5 +36,5 @@ ws.onopen = on_open
 ws.onmessage = on_message
 ws.onerror = on_error
 ws.bind("close", on_close)
-print("connecting, state", ws.readyState)
+print("state", ws.readyState)
 run()

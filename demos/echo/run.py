@@ -88,7 +88,7 @@ def run_pages(url: str) -> dict[str, str]:
                 browser.show(url + page)
                 end = time.monotonic() + PATIENCE
                 text = ""
-                while "\nclose " not in text and time.monotonic() < end:
+                while "\nclean: " not in text and time.monotonic() < end:
                     time.sleep(0.1)
                     text = browser.text("out")
                 transcripts[name] = text or f"nothing within {PATIENCE:g} s: {browser.console()}"
