@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from browser.chromium import CRASHED, Chromium
 from browser.contexts import open_context
+from selenium.common.exceptions import WebDriverException
 
 PROGRAM = """
 import json
@@ -57,3 +59,16 @@ def test_context_is_what_its_name_says(
 ) -> None:
     with open_context(runtime, served_folder) as context:
         assert list(context.run(PROGRAM)) == [[worker, isolated, text_runs]]
+
+
+@pytest.mark.browser
+def test_page_is_shown_after_the_tab_has_crashed(tmp_path: Path) -> None:
+    browser = Chromium(tmp_path)
+    try:
+        browser.show("chrome://crash")
+        with pytest.raises(WebDriverException, match=CRASHED):
+            browser.wait("return false", expected=True)
+        browser.show("data:text/html,<p id=out>here")
+        browser.wait("return document.getElementById('out')?.textContent", "here")
+    finally:
+        browser.quit()

@@ -10,6 +10,7 @@ from typing import Any
 from browser.runtimes import MissingError
 from peer_process import ENVIRONMENT
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -39,6 +40,9 @@ FLAGS = (
     "--log-level=0",
     "--no-first-run",
 )
+
+# What the driver says of a tab whose process has ended; pyproject.toml has a test run again then, once.
+CRASHED = "tab crashed"
 
 # Seconds that a page may take for what a test waits for; none should take ten.
 PATIENCE = 60.0
@@ -96,8 +100,15 @@ class Chromium:
         return str(self._driver.capabilities["browserVersion"])
 
     def show(self, url: str) -> None:
-        """Begin to load a page."""
-        self._driver.get(url)
+        """Begin to load a page; in another tab, if the last one crashed."""
+        try:
+            self._driver.get(url)
+            self.address()  # the driver may tell of a crash no sooner
+        except WebDriverException as error:
+            if CRASHED not in str(error):
+                raise
+            self._driver.switch_to.new_window("tab")
+            self._driver.get(url)
 
     def address(self) -> str:
         """Return the address of the page that is there now: that of `show()`, once it has begun to come."""
