@@ -76,7 +76,9 @@ HEADERS: dict[int, list[bytes]] = {
 
 # Of longer frames: the first bytes, and the length in 16 or 64 bits.
 LONG_HEADER, LARGE_HEADER = struct.Struct("!BBH"), struct.Struct("!BBQ")
-length_of_long, length_of_large = struct.Struct("!H").unpack_from, struct.Struct("!Q").unpack_from
+
+# By what stands in the place of a length that is longer: its size, the least that it may be, and what reads it.
+LENGTHS = {126: (2, 126, struct.Struct("!H").unpack_from), 127: (8, 2**16, struct.Struct("!Q").unpack_from)}
 
 # How many short frames, or halves of long ones, a task may collect for one write.
 MANY, MANY_LONG = 1024, 64
@@ -465,26 +467,19 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             size = data[begin + 1]
             start = begin + 2
             if size > 125:
-                if size == 126:
-                    start += 2
-                    if start > end:
-                        stop = begin
-                        break
-                    (size,) = length_of_long(data, begin + 2)
-                    least = 126
-                elif size == 127:
-                    start += 8
-                    if start > end:
-                        stop = begin
-                        break
-                    (size,) = length_of_large(data, begin + 2)
-                    least = 2**16
+                if size >= MASKED:
+                    size = reach = NONE  # no server may do that
                 else:
-                    size = least = reach = NONE  # masked, which no server may do
-                if not least <= size < 2**63:
-                    raise Refusal(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
-                if size > limit:
-                    reach = NONE
+                    width, least, read = LENGTHS[size]
+                    start += width
+                    if start > end:
+                        stop = begin
+                        break
+                    (size,) = read(data, begin + 2)
+                    if not least <= size < 2**63:
+                        raise Refusal(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
+                    if size > limit:
+                        reach = NONE
             stop = start + size
             if stop > reach:
                 # Control frames may stand within a message, and are no part of its size.
