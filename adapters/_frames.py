@@ -13,10 +13,8 @@ import math
 import os
 import socket
 import struct
-import sys
 import zlib
 from collections.abc import Iterator
-from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +25,6 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 from websockets.typing import BytesLike
 
-from unisocket._events import MessageEvent
 from unisocket.adapters import Sink
 from unisocket.adapters._buffers import here
 from unisocket.adapters._deflate import END_OF_DEFLATED, Deflate
@@ -38,11 +35,6 @@ try:
     from websockets.speedups import apply_mask
 except ImportError:  # no compiled part on this platform
     from websockets.utils import apply_mask
-
-if sys.version_info < (3, 12):
-    # A message takes a tenth less of time so than with a getter that is written in Python; 3.12 knows a way around.
-    MessageEvent.data = property(attrgetter("_data"))  # type: ignore[assignment, method-assign]
-    MessageEvent.data.__set_name__(MessageEvent, "data")  # type: ignore[attr-defined]
 
 if TYPE_CHECKING:
     from unisocket.adapters._websockets import CPythonTransport

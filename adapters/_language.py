@@ -7,9 +7,10 @@ from collections.abc import Coroutine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-__all__ = ("Queue", "async_next", "cancelled", "clock", "is_coroutine", "takes_nothing", "usv_string")
+__all__ = ("Queue", "async_next", "cancelled", "clock", "is_coroutine", "quick_getter", "takes_nothing", "usv_string")
 
 
 def clock() -> float:
@@ -31,6 +32,14 @@ def takes_nothing(function: "Any") -> bool:
 
 def async_next(method: "Any") -> "Any":
     return method
+
+
+def quick_getter(name: str) -> "Callable[[Callable[[Any], Any]], Callable[[Any], Any]]":
+    if sys.version_info < (3, 12):
+        from operator import attrgetter
+
+        return lambda function: attrgetter(name)
+    return lambda function: function  # which is not called: Python 3.12 does what is in it
 
 
 def cancelled() -> "Any":

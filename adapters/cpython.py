@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from unisocket.adapters import Adapter
-from unisocket.adapters._language import Queue, async_next, cancelled, clock, is_coroutine, takes_nothing, usv_string
+from unisocket.adapters._language import (
+    Queue,
+    async_next,
+    cancelled,
+    clock,
+    is_coroutine,
+    quick_getter,
+    takes_nothing,
+    usv_string,
+)
 from unisocket.errors import InvalidURLError
 
 TYPE_CHECKING = False
@@ -22,6 +31,7 @@ __all__ = (
     "cancelled",
     "clock",
     "is_coroutine",
+    "quick_getter",
     "takes_nothing",
     "usv_string",
 )

@@ -17,7 +17,7 @@ from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
 __all__ = ("MicroPythonAdapter", "Queue")
@@ -245,6 +245,10 @@ def takes_nothing(function: "Any") -> bool:
 
 def async_next(method: "Any") -> "Any":
     return method
+
+
+def quick_getter(name: str) -> "Callable[[Callable[[Any], Any]], Callable[[Any], Any]]":
+    return lambda function: function
 
 
 def cancelled() -> "Any":

@@ -11,12 +11,31 @@ from pyodide.ffi import run_sync as wait
 from unisocket.adapters import Timer
 from unisocket.adapters._asyncio import AsyncioFuture, AsyncioRuntime
 from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, keep, let_go, reported
-from unisocket.adapters._language import Queue, async_next, cancelled, clock, is_coroutine, takes_nothing, usv_string
+from unisocket.adapters._language import (
+    Queue,
+    async_next,
+    cancelled,
+    clock,
+    is_coroutine,
+    quick_getter,
+    takes_nothing,
+    usv_string,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ("PyodideAdapter", "Queue", "async_next", "cancelled", "clock", "is_coroutine", "takes_nothing", "usv_string")
+__all__ = (
+    "PyodideAdapter",
+    "Queue",
+    "async_next",
+    "cancelled",
+    "clock",
+    "is_coroutine",
+    "quick_getter",
+    "takes_nothing",
+    "usv_string",
+)
 
 NAME = "pyodide"
 supported = hasattr(js, "WebSocket")

@@ -1,4 +1,4 @@
-"""Bytes go the slow way where the fast one is shut: in Brython by a CSP, in MicroPython by a second interpreter."""
+"""In MicroPython bytes go the slow way where the fast one is shut, by a second interpreter on the page."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from peer_process import peer_process
 
 SIZES = [0, 1, 255, 70_000]
 
-# Shuts the fast ways of both bridges, and echoes.
+# Shuts the fast way, and echoes.
 PROGRAM = """
 import json
 
@@ -18,13 +18,8 @@ from unisocket._runtime import default_adapter
 
 async def main(report, arguments):
     bridge = default_adapter().bridge
-    if hasattr(bridge, "_heap"):
-        fast = bridge._heap.works
-        bridge._heap.works = False
-    else:
-        fast = {"bytes_in", "bytes_out"} <= set(vars(bridge))
-        del bridge.bytes_in, bridge.bytes_out  # the class has the slow ones
-    report(json.dumps(fast))
+    report(json.dumps(bridge._heap.works))
+    del bridge.bytes_in, bridge.bytes_out  # the class has the slow ones
     # The session of a control connection that is ours: its first message says where to go.
     async with connect(arguments["peer"] + "/control") as control:
         session = json.loads(await control.recv())["result"]
@@ -37,9 +32,8 @@ async def main(report, arguments):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("runtime", ["brython", "micropython"])
-def test_bytes_arrive_where_the_fast_way_is_closed(runtime: str, served_folder: Path) -> None:
-    with open_context(runtime, served_folder) as context, peer_process() as peer:
+def test_bytes_arrive_where_the_fast_way_is_closed(served_folder: Path) -> None:
+    with open_context("micropython", served_folder) as context, peer_process() as peer:
         fast, *same = context.run(PROGRAM, {"peer": peer, "sizes": SIZES})
     assert fast, "the fast way was not open in the first place"
     assert same == [True] * len(SIZES)

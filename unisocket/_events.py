@@ -102,6 +102,7 @@ class MessageEvent(Event):
         return getattr(self, "_type", "message")
 
     @property
+    @_runtime.quick_getter("_data")
     def data(self) -> "Any":
         return self._data
 
@@ -304,12 +305,8 @@ class Listeners:
             self._websocket._aim()
 
 
-class _Sample:
-    def method(self) -> None: ...
-
-
 # Each access makes another object of these, equal to the last: `ws.unbind("open", self.f)` must work.
-_METHODS: "tuple[Any, ...]" = (type(_Sample().method), type([].append))
+_METHODS: "tuple[Any, ...]" = (type(Event("").stopImmediatePropagation), type([].append))
 
 
 def _same(one: "Any", other: "Any") -> bool:

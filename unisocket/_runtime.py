@@ -62,6 +62,7 @@ supported = _here.supported  # can it open a WebSocket?
 clock = _here.clock  # milliseconds of a clock that never goes back; float() makes one of a number of JavaScript
 is_coroutine = _here.is_coroutine  # did an `async def` return this?
 takes_nothing = _here.takes_nothing  # is this a callable without parameters?
+quick_getter = _here.quick_getter  # decorate what returns an attribute of that name: maybe there is a quicker way
 Queue = _here.Queue  # first in, first out: append, appendleft, popleft
 cancelled = _here.cancelled  # the exceptions of a cancelled task, for an `except` clause
 usv_string = _here.usv_string  # a str whose surrogates are joined, or U+FFFD

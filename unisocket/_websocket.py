@@ -393,7 +393,8 @@ class WebSocket:
             event = _new(MessageEvent)
             event._target = self
             event._data = data
-            event._time = sink.time or _clock()
+            time = sink.time
+            event._time = _clock() if time is None else time
             try:
                 result = call(event)
             except Exception as error:
