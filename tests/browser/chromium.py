@@ -10,7 +10,7 @@ from typing import Any
 from browser.runtimes import MissingError
 from peer_process import ENVIRONMENT
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -112,12 +112,22 @@ class Chromium:
 
     def address(self) -> str:
         """Return the address of the page that is there now: that of `show()`, once it has begun to come."""
-        return str(self._driver.execute_script("return location.href"))
+        return str(self.look("return location.href"))
 
     def text(self, element: str) -> str:
         """Return the text of an element of the page, by its id; "" as long as there is none."""
         script = "return document.getElementById(arguments[0])?.textContent ?? ''"
-        return str(self._driver.execute_script(script, element))
+        return str(self.look(script, element))
+
+    def look(self, script: str, *arguments: Any) -> Any:
+        """Run JavaScript that only looks at the page.
+
+        The answer may be lost where another page is just coming: then it is asked for once more.
+        """
+        try:
+            return self._driver.execute_script(script, *arguments)
+        except TimeoutException:
+            return self._driver.execute_script(script, *arguments)
 
     def run(self, script: str) -> Any:
         """Run JavaScript in the page, and give what it returns."""
@@ -130,7 +140,7 @@ class Chromium:
             AssertionError: It has not after `PATIENCE`.
         """
         until = time.monotonic() + PATIENCE
-        while (value := self.run(script)) != expected:
+        while (value := self.look(script)) != expected:
             if time.monotonic() > until:
                 raise AssertionError(f"{script} is {value!r}, not {expected!r}\n{self.console()}".rstrip())
             time.sleep(0.02)
