@@ -11,8 +11,10 @@ import gc
 import inspect
 import json
 import os
+import socket
 import sys
 import time
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,15 @@ LARGEST = 2**24  # bytes of a message
 MOST_ROUNDS = 10**7
 
 Close = Callable[[], Awaitable[Any]]
+
+UPGRADE = """GET {} HTTP/1.1\r
+Host: {}\r
+Upgrade: websocket\r
+Connection: Upgrade\r
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r
+Sec-WebSocket-Version: 13\r
+\r
+"""
 
 
 @dataclasses.dataclass
@@ -96,6 +107,27 @@ class Awaiting:
         """Open a connection; returns what closes it."""
         ws = await self.connect(job)
         return ws.close  # type: ignore[no-any-return]
+
+
+class Receiving(Awaiting):
+    """The same, by `await ws.recv()`."""
+
+    async def exchange(self, job: Job) -> None:
+        async with self.connect(job) as ws:
+            job.start()
+            for _ in range(job.rounds):
+                for message in job.messages:
+                    await ws.send(message)
+                await ws.recv()
+            job.stop()
+
+    async def receive(self, job: Job) -> None:
+        async with self.connect(job) as ws:
+            job.start()
+            await ws.send(job.go)
+            for _ in range(job.count):
+                await ws.recv()
+            job.stop()
 
 
 class Aiohttp(Awaiting):
@@ -297,6 +329,38 @@ class Blocking:
             job.stop()
 
 
+class RawSocket:
+    """A socket of Python's, without a WebSocket: it sends a frame that was made before, and looks at nothing.
+
+    Whatever else blocks can only take longer.
+
+    Args:
+        url: Where one short message after the other is sent back.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self._socket = socket.create_connection((parts.hostname, parts.port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.sendall(UPGRADE.format(parts.path, parts.netloc).encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self._socket.recv(4096)
+        self._frame = b""
+
+    def send(self, message: str) -> None:
+        if not self._frame:
+            # RFC 6455 section 5.2: FIN and text, masked by zeros
+            self._frame = bytes((0x81, 0x80 | len(message), 0, 0, 0, 0)) + message.encode()
+        self._socket.send(self._frame)
+
+    def recv(self) -> bytes:
+        return self._socket.recv(4096)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 def contestant(name: str) -> Any:
     """Import a library, and return the way that it is used."""
     match name.removesuffix(" + uvloop"):
@@ -312,6 +376,10 @@ def contestant(name: str) -> Any:
             import unisocket
 
             return Awaiting(unisocket.connect)
+        case "unisocket recv()":
+            import unisocket
+
+            return Receiving(unisocket.connect)
         case "picows":
             return Picows()
         case "picows stock":
@@ -328,6 +396,8 @@ def contestant(name: str) -> Any:
             import unisocket.sync
 
             return Blocking(lambda url: unisocket.sync.connect(url).__enter__())
+        case "raw socket":
+            return Blocking(RawSocket)
         case "websocket-client":
             import websocket
 

@@ -32,12 +32,14 @@ PLACES = {FREE: (None, None), ONE_CORE: (CPUS[-1], CPUS[-1]), TWO_CORES: (CPUS[0
 KIB, MIB = 2**10, 2**20
 
 WEBSOCKETS, UNISOCKET, ITERATOR = "websockets", "unisocket", "unisocket async for"
-PICOWS, AIOHTTP = "picows", "aiohttp"
+RECV, PICOWS, AIOHTTP = "unisocket recv()", "picows", "aiohttp"
 ASYNCIO = (WEBSOCKETS, UNISOCKET, ITERATOR, PICOWS, AIOHTTP)
 # picows brings an event loop's transports of its own; `stock` is without them.
-LOOPS = (*ASYNCIO, PICOWS + " stock", WEBSOCKETS + " + uvloop", UNISOCKET + " + uvloop")
+LOOPS = (*ASYNCIO, RECV, PICOWS + " stock", WEBSOCKETS + " + uvloop", UNISOCKET + " + uvloop")
 DEFLATING = (WEBSOCKETS, UNISOCKET, ITERATOR, AIOHTTP)
-THREADS = ("websockets.sync", "unisocket.sync", "websocket-client", "simple-websocket")
+# The last is what a thread that blocks can have at best: no WebSocket, but a frame that is ready.
+RAW = "raw socket"
+THREADS = ("websockets.sync", "unisocket.sync", "websocket-client", "simple-websocket", RAW)
 
 # What is imported, beside which the first socket of unisocket is made, too.
 FIRST_SOCKET = UNISOCKET + ", first WebSocket"
@@ -74,7 +76,9 @@ and import, how many times as much they take: there less is better."""
 
 SIDE_BY_SIDE = """Times as many messages per second as the first column; in brackets, per second of the client's CPU.
 A server that takes nearly 100 % of a CPU would have been what is measured. In an echo it shares the core of the
-client, if nothing else is said: to wake a process on another costs as much as a whole echo, of whichever library."""
+client, if nothing else is said: to wake a process on another costs as much as a whole echo, of whichever library.
+A raw socket is no WebSocket: it sends a frame that was made before, and looks at nothing that comes. No library that
+blocks can be faster, so it shows what this machine has to give."""
 
 Cost = dict[str, float]
 Table = list[list[str]]
@@ -106,7 +110,7 @@ WORKLOADS = (
     Workload("echo 1 KiB text", ASYNCIO, "echo", "text", KIB, 300, place=ONE_CORE),
     Workload("echo 64 KiB binary", ASYNCIO, "echo", "binary", 64 * KIB, 100, place=ONE_CORE),
     Workload("receive 64 B text", LOOPS, "flood", "text", 64, 10000),
-    Workload("receive 4 KiB text", ASYNCIO, "flood", "text", 4 * KIB, 2000),
+    Workload("receive 4 KiB text", (*ASYNCIO, RECV), "flood", "text", 4 * KIB, 2000),
     Workload("receive 8 MiB binary", ASYNCIO, "flood", "binary", 8 * MIB, 2, measure="wall"),
     Workload("send 64 B text", LOOPS, "sink", "text", 64, 1, 5000),
     Workload("send 4 KiB text", ASYNCIO, "sink", "text", 4 * KIB, 1, 1000),
