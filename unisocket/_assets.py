@@ -93,7 +93,12 @@ def brython_bundle(part: str = "") -> str:
         name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         short = minify(source)
         # The last is for packages only. Brython makes ready what a module imports before it runs.
-        entry = ['".py"', _template(short), json.dumps(_imports(short)), *["1"] * path.endswith("__init__.py")]
+        entry = [
+            '".py"',
+            _template(short),
+            json.dumps(_imports(short), separators=(",", ":")),
+            *["1"] * path.endswith("__init__.py"),
+        ]
         modules.append(f"{json.dumps(name)}:[{','.join(entry)}]")
     script = ",\n".join(modules)
     # Brython keeps what it has compiled until this number is another.

@@ -1,8 +1,8 @@
 """Makes a portable module short to send: the same program, for Brython and MicroPython.
 
 Without comments, docstrings and annotations; local variables and functions get short names, and so do the
-parameters of private functions, which are given by position; simple statements share a line. Names that anybody
-else may use stay, and so do the messages of exceptions.
+parameters of private functions, which are given by position, and a module's private globals; simple statements
+share a line. Names that anybody else may use stay, and so do those of classes, and the messages of exceptions.
 """
 
 import ast
@@ -12,13 +12,15 @@ import itertools
 import keyword
 import re
 import string
+import symtable
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 __all__ = ("minify",)
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ExceptHandler)
 _BLOCKS = ("body", "orelse", "finalbody")
 _LINE = "_line_%d_"
 _FSTRING = {"FSTRING_START": 1, "FSTRING_END": -1}
@@ -32,12 +34,13 @@ def minify(source: str) -> str:
     """
     tree = _Bare().visit(ast.parse(source))
     _shorten_locals(tree)
+    _shorten_globals(tree)
     joined = _Joined()
     text = ast.unparse(joined.visit(tree))
     lines = [line for line in text.split("\n") if line]
     # `if this:` and its only line become one.
     text = "\n".join(lines)
-    text = re.sub(r"^( *)(.*:)\n\1    (_line_\d+_|pass)$(?!\n\1    )", r"\1\2\3", text, flags=re.MULTILINE)
+    text = re.sub(r"^( *)(.*:)\n\1    (_line_\d+_)$(?!\n\1    )", r"\1\2\3", text, flags=re.MULTILINE)
     text = re.sub(r"^ +", lambda indent: " " * (len(indent[0]) // 4), text, flags=re.MULTILINE)
     return _without_spaces(
         re.sub(_LINE.replace("%d", r"(\d+)"), lambda match: joined.lines[int(match[1])], text) + "\n"
@@ -46,6 +49,12 @@ def minify(source: str) -> str:
 
 class _Bare(ast.NodeTransformer):
     """Drops what only people and checkers read."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if getattr(node, "body", None) == []:
+            node.body = [ast.Pass()]  # type: ignore[attr-defined]
+        return node
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
@@ -93,8 +102,8 @@ class _Joined(ast.NodeTransformer):
         super().generic_visit(node)
         for field in _BLOCKS:
             block = getattr(node, field, None)
-            if isinstance(block, list) and (block or field == "body"):
-                setattr(node, field, list(self._join(block)) or [ast.Pass()])
+            if isinstance(block, list):
+                setattr(node, field, list(self._join(block)))
         return node
 
     def _join(self, block: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -103,7 +112,19 @@ class _Joined(ast.NodeTransformer):
                 yield from statements
             else:
                 yield ast.Expr(ast.Name(_LINE % len(self.lines)))
-                self.lines.append(";".join(map(ast.unparse, statements)))
+                self.lines.append(";".join(map(_written, statements)))
+
+
+def _written(statement: ast.stmt) -> str:
+    """Return a statement's source, without the parentheses of a tuple that is its value."""
+    text = ast.unparse(statement)
+    match statement:
+        case ast.Assign(value=ast.Tuple() as value) | ast.Return(value=ast.Tuple() as value) if value.elts:
+            tuple_ = ast.unparse(value)
+            # Not every Python takes a star there.
+            if tuple_[0] == "(" and not any(isinstance(each, ast.Starred) for each in value.elts):
+                return text.removesuffix(tuple_) + tuple_[1:-1]
+    return text
 
 
 def _shorten_locals(tree: ast.Module) -> None:
@@ -111,37 +132,72 @@ def _shorten_locals(tree: ast.Module) -> None:
 
     A name that means anything else there, or in the module, stays: so each of its uses is the variable.
     """
-    kept = {*dir(builtins), *keyword.kwlist, *keyword.softkwlist}
+    kept = {*dir(builtins), *keyword.kwlist, *keyword.softkwlist, *next(_scopes(tree)).get_identifiers()}
     keywords = {str(node.arg) for node in ast.walk(tree) if isinstance(node, ast.keyword)}
-    functions = list(_outermost(tree))
-    inside = {id(node) for function in functions for node in ast.walk(function)}
-    kept.update(name for node in ast.walk(tree) if id(node) not in inside for name in _bound(node))
-    kept.update(function.name for function in functions if not isinstance(function, ast.Lambda))
-    for function in functions:
+    for function in _outermost(tree):
         nodes = list(ast.walk(function))
         if any(isinstance(node, ast.ClassDef) for node in nodes):
             continue
         names = [node for node in nodes if isinstance(node, ast.Name)]
         parameters = list(_given_by_position(nodes, keywords))
-        nested = [node for node in nodes[1:] if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-        renamed = {id(node) for node in (*names, *parameters, *nested)}
-        stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-        stored |= {node.arg for node in parameters} | {node.name for node in nested}
+        named = [node for node in nodes[1:] if isinstance(node, _NAMED)]
+        renamed = {id(node) for node in (*names, *parameters, *named)}
+        uses = Counter(node.id for node in names)
+        uses.update(node.arg for node in parameters)
+        uses.update(str(node.name) for node in named)
+        stored = {name for node in nodes if id(node) in renamed for name in _bound(node)}
         others = {name for node in nodes if id(node) not in renamed for name in _bound(node)}
-        uses = Counter(node.id for node in names if node.id in stored - others - kept)
-        taken = kept | others | stored | {node.id for node in names}
-        short = (letter for letter in _short_names() if letter not in taken)
-        new = {long: next(short) for long, _ in uses.most_common() if len(long) > 1}
-        for name in names:
-            name.id = new.get(name.id, name.id)
-        for parameter in parameters:
-            parameter.arg = new.get(parameter.arg, parameter.arg)
-        for inner in nested:
-            inner.name = new.get(inner.name, inner.name)
+        # Default values and decorators have the names of the scope around the function.
+        around = [*function.args.defaults, *function.args.kw_defaults, *getattr(function, "decorator_list", ())]
+        others.update(node.id for each in around if each for node in ast.walk(each) if isinstance(node, ast.Name))
+        short = (letters for letters in _short_names() if letters not in kept | others | uses.keys())
+        local = stored - others - kept
+        new = {long: next(short) for long, _ in uses.most_common() if len(long) > 1 and long in local}
+        _rename([*names, *parameters, *named], new)
+
+
+def _shorten_globals(tree: ast.Module) -> None:
+    """Rename the private globals, but for classes, whose names are seen, and for what is a local name, too."""
+    module, *scopes = _scopes(tree)
+    private = {
+        symbol.get_name()
+        for symbol in module.get_symbols()
+        if re.match("_[^_]", symbol.get_name()) and (symbol.is_assigned() or symbol.is_imported())
+    }
+    private -= {symbol.get_name() for scope in scopes for symbol in scope.get_symbols() if not symbol.is_global()}
+    nodes = list(ast.walk(tree))
+    private -= {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    taken = {name for scope in (module, *scopes) for name in scope.get_identifiers()} - private
+    uses = Counter(node.id for node in nodes if isinstance(node, ast.Name) and node.id in private)
+    short = (name for letters in _short_names() if (name := "_" + letters) not in taken)
+    _rename(nodes, {long: next(short) for long, _ in uses.most_common()})
+
+
+def _scopes(tree: ast.Module) -> Iterator[symtable.SymbolTable]:
+    """Yield the module's scope, and all within it."""
+    tables = [symtable.symtable(ast.unparse(tree), "module", "exec")]
+    for table in tables:
+        yield table
+        tables.extend(table.get_children())
+
+
+def _rename(nodes: Iterable[ast.AST], new: dict[str, str]) -> None:
+    for node in nodes:
+        match node:
+            case ast.Name():
+                node.id = new.get(node.id, node.id)
+            case ast.arg():
+                node.arg = new.get(node.arg, node.arg)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ExceptHandler(name=str()):
+                node.name = new.get(str(node.name), node.name)
+            case ast.Global():
+                node.names = [new.get(name, name) for name in node.names]
+            case ast.alias():
+                node.asname = new.get(node.asname or node.name, node.asname)
 
 
 def _given_by_position(nodes: list[ast.AST], keywords: set[str]) -> Iterator[ast.arg]:
-    """Yield the parameters that nobody names: of what is private, of lambdas and operators, and every `self`."""
+    """Yield the parameters that nobody names: of what is private, of lambdas and operators, each `self` and `*`."""
     for node in nodes:
         if isinstance(node, _FUNCTIONS):
             name = getattr(node, "name", "_")
@@ -151,6 +207,7 @@ def _given_by_position(nodes: list[ast.AST], keywords: set[str]) -> Iterator[ast
                 for parameter in node.args.args
                 if parameter.arg == "self" or (is_private and parameter.arg not in keywords)
             )
+            yield from filter(None, (node.args.vararg, node.args.kwarg))
 
 
 def _outermost(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda]:
@@ -194,6 +251,7 @@ def _without_spaces(source: str) -> str:
             and row == same
             and begin < end
             and not (_is_word(before.string[-1]) and _is_word(token.string[0]))
+            and not (before.string[-1] in "'\"" and token.string[0] in "'\"")
         ):
             gaps.append((row - 1, begin, end))
     for row, begin, end in reversed(gaps):
@@ -202,4 +260,4 @@ def _without_spaces(source: str) -> str:
 
 
 def _is_word(character: str) -> bool:
-    return character.isalnum() or character in "_'\""
+    return character.isalnum() or character == "_"
