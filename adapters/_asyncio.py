@@ -64,6 +64,10 @@ class AsyncioRuntime(Runtime):
             # A copy each time: a context cannot be entered twice, and a handler may spin the loop.
             self.loop.call_soon(callback, context=self._context.copy())
 
+    def enter(self, callback: Callable[[], Any]) -> None:
+        """Call in the context of the constructor."""
+        self._context.copy().run(callback)
+
     def later(self, seconds: float, callback: Callable[[], Any]) -> Any:
         if self.loop is not None:
             return self.loop.call_later(seconds, callback, context=self._context.copy())

@@ -31,8 +31,8 @@ from websockets.protocol import State
 import unisocket.errors
 from unisocket._websocket import OPEN
 from unisocket.adapters import Sink, _cpython
-from unisocket.adapters._buffers import here
-from unisocket.adapters._frames import BINARY, LARGE, TEXT, Connection, Refusal, masked
+from unisocket.adapters._buffers import Buffers, here
+from unisocket.adapters._frames import BINARY, LARGE, NOTHING, TEXT, Connection, Refusal, masked
 
 if TYPE_CHECKING:
     from unisocket.connection import Connection as Queued
@@ -79,6 +79,7 @@ class SharedConnection(Connection):
         self._patience = 0.0  # of the socket
         self._turns = 0  # to write, one within the other
         self._rest = b""  # of a frame, which the network did not take
+        self._unread = 0  # bytes in the buffer, that a signal left there
         self._slow = False  # it did not take all: what asyncio has comes first
 
     # In the thread of whoever blocks
@@ -97,29 +98,27 @@ class SharedConnection(Connection):
         until = None if timeout is None else monotonic() + timeout
         while True:
             inbox = self._inbox
-            claimed = False
-            count = 0
+            claimed = busy = False
+            if threading.get_ident() == self._network:
+                _cpython.background.refuse_here()
             try:
                 with self._mutex:
                     if self._guest is not None and not self._wanted:
-                        if threading.get_ident() == self._network:
-                            _cpython.background.refuse_here()
-                        if self._reading_here:
-                            raise unisocket.errors.ConcurrencyError(
-                                "another recv() of this connection waits for the next message"
-                            )
-                        self._reading_here = self._used = claimed = True
+                        busy = self._reading_here
+                        if not busy:
+                            self._reading_here = self._used = claimed = True
+                if busy:
+                    raise unisocket.errors.ConcurrencyError(
+                        "another recv() of this connection waits for the next message"
+                    )
                 if claimed:
                     if not is_alone(queued):
                         raise NotHere
                     if not inbox:
-                        self._buffers = here.blocking
                         self._read(timeout, until)
                     if self._wanted or not is_alone(queued):
                         raise NotHere
-                    count = len(inbox)
-                    message = inbox[0]
-                    inbox.popleft()
+                    (message,) = map(collections.deque.popleft, (inbox,))  # see `_read_once()`
                     self._reading_here = False
                     return message
             except NotHere:
@@ -127,8 +126,6 @@ class SharedConnection(Connection):
                 self._reading_here = False
                 self.loop.call_soon_threadsafe(self._read_on)
             except BaseException:
-                if len(inbox) < count:
-                    inbox.appendleft(message)
                 if claimed:
                     self._reading_here = False
                 raise
@@ -160,13 +157,15 @@ class SharedConnection(Connection):
             seconds, rest = divmod(patience, 1)
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEVAL.pack(int(seconds), int(rest * 1e6) + 1))
             self._patience = patience
-        buffer = self.get_buffer(-1)
-        state = self._round, self._lacking
         size = 0
         # Out of the way of what a signal's handler receives, of this connection or others.
-        own = self._buffers
-        shared, own.shared = own.shared, None
+        buffers = here.blocking or Buffers()
+        here.blocking = None
+        own: Buffers | None = buffers  # unless something stays in it
         try:
+            self._buffers = buffers
+            buffer = self.get_buffer(-1)
+            state = self._round, self._lacking
             # What a signal raises comes before what this calls, or after the assignment.
             (size,) = map(reader.recv_into, (buffer,), (0,), (flags,))
             if not size:
@@ -189,13 +188,11 @@ class SharedConnection(Connection):
                 if self._large is not None:
                     self._lacking -= size
                 else:
-                    self._tail = bytes(self._buffer[: self._filled + size])
-                self._wanted = True
-            elif self._large is not None and not self._lacking:
-                self._wanted = True  # it is whole, and was to be made a message
+                    self._unread, own = size, None  # no call here: another signal may be there already
+            self._wanted = True
             raise
         finally:
-            own.shared = shared
+            here.blocking = own
 
     def send_here(self, queued: "Queued", data: str | bytes) -> bool:
         """Send a message here, if it is short and nothing is on its way; returns whether it did."""
@@ -205,26 +202,26 @@ class SharedConnection(Connection):
         if len(payload) >= LARGE:
             return False
         frame = masked(first, payload)
-        written = len(frame)
-        with self._mutex:
-            # The protocol's state changes before a close frame is written: behind that one nothing may be.
-            if (
-                self._slow
-                or self._frames
-                or not self._plain
-                or self.protocol.state is not State.OPEN
-                or self._socket is None
-            ):
-                return False
-            try:
-                (written,) = map(self._socket.send, (frame,), (socket.MSG_DONTWAIT,))  # as above
-            except OSError:
-                return False  # the network takes nothing now, or is lost: there it will be seen
-            finally:
-                if written < len(frame):
+        size = len(frame)
+        writer = self._socket
+        if writer is None:
+            return False
+        sending = map(writer.send, (frame,), (socket.MSG_DONTWAIT,))  # as above
+        written = size
+        try:
+            # Nothing else is called in here: what a signal calls may wait for the network's thread, and that for this.
+            with self._mutex:
+                if self._slow or self._frames or not self._plain or self._socket is None:
+                    return False
+                (written,) = sending
+                if written < size:
                     self._rest = frame[written:]
                     self._slow = True
-                    self.loop.call_soon_threadsafe(self._end_task)
+        except OSError:
+            return False  # the network takes nothing now, or is lost: there it will be seen
+        finally:
+            if written < size:
+                self.loop.call_soon_threadsafe(self._end_task)
         return True
 
     # In any thread
@@ -232,10 +229,11 @@ class SharedConnection(Connection):
     def take_back(self) -> None:
         """Have the connection back in the network's thread, soon."""
         with self._mutex:
-            if self._guest is not None:
+            lent = self._guest is not None
+            if lent:
                 self._wanted = True
-                if not self._reading_here:
-                    self.loop.call_soon_threadsafe(self._read_on)
+        if lent:
+            self.loop.call_soon_threadsafe(self._read_on)
 
     def _go_on_later(self) -> None:
         if self._guest is not None:
@@ -295,6 +293,8 @@ class SharedConnection(Connection):
                 or self._large is not None
                 or self._data is not None
                 or self._tail
+                or self._inbox
+                or self._unread
             ):
                 return False
             self._inbox.extend(queued._queue)
@@ -329,7 +329,7 @@ class SharedConnection(Connection):
                 self._socket.setblocking(False)
         self._inbox.extendleft(reversed(self._returned))
         self._returned.clear()
-        self._catch_up()
+        self.owner.runtime.enter(self._catch_up)
 
     def _catch_up(self) -> None:
         websocket = self._queued.websocket
@@ -348,14 +348,17 @@ class SharedConnection(Connection):
             raise
         self._queued._settle()
         self._buffers = here.loop
+        if self._unread:
+            self._tail, self._unread = bytes(self._buffer[: self._filled + self._unread]), 0
+        self._buffer = NOTHING  # not that of a thread, which may have ended
         if self._ended:
             return
+        if self._reading:
+            self._resume_reading()
         if self._large is not None and not self._lacking:
             self._fill(0)
         elif self._tail:
             self.data_received(b"")
-        if self._reading:
-            self.transport.resume_reading()
 
     def _put_back(self, queued: "Queued", message: Any) -> None:
         """Let a message that was taken be the next one again."""
@@ -432,6 +435,8 @@ class SharedConnection(Connection):
 
     def send_data(self) -> None:
         with self._turn():
+            # Behind a close frame nothing may be.
+            self._plain = self._plain and self.protocol.state is State.OPEN
             super().send_data()
 
     def _end_task(self) -> None:

@@ -65,12 +65,13 @@ class Here(threading.local):
 
     Attributes:
         loop: Those of connections that its event loop reads.
-        blocking: Those of connections that it reads itself, if need be in the middle of the others: when a
-            signal's handler does.
+        blocking: Those of connections that it reads itself, if need be in the middle of the others, when a
+            signal's handler does; None while it does.
     """
 
     def __init__(self) -> None:
-        self.loop, self.blocking = Buffers(), Buffers()
+        self.loop = Buffers()
+        self.blocking: Buffers | None = None
 
 
 here = Here()

@@ -23,6 +23,7 @@ GOING_AWAY = 1001  # what a program says that is being stopped
 NO_HANDSHAKE = 1006
 GOODBYE = 1.0  # seconds that it then waits
 
+ENDED = "its event loop has ended"
 FORKED = "it stays with the parent process: after a fork, open another"
 
 
@@ -135,6 +136,7 @@ class Keeper:
                 _orphan(websocket)
             else:
                 websocket._transport.abort()
+            _bury(websocket, ENDED)
         self.sockets.clear()
         if not closed:
             for connection in list(self.closing):
@@ -163,13 +165,18 @@ class Keeper:
 def leave(websocket: Any) -> None:
     """Leave a connection to another process: here the socket is closed, and says why."""
     _orphan(websocket)
+    _bury(websocket, FORKED)
+    if websocket._connection is None:
+        # Over the methods: a socket that is closed asks nobody, and one that is open has no time to.
+        websocket.send = websocket.close = _say_forked
+
+
+def _bury(websocket: Any, reason: str) -> None:
+    """Have a socket be closed; nobody is told, for nothing can run any more that would."""
     websocket._transport = NoTransport()
     websocket._move(CLOSED)
     if websocket._connection is not None:
-        websocket._connection.leave(CloseEvent("close", websocket, NO_HANDSHAKE, FORKED, False))
-    else:
-        # Over the methods: a socket that is closed asks nobody, and one that is open has no time to.
-        websocket.send = websocket.close = _say_forked
+        websocket._connection.leave(CloseEvent("close", websocket, NO_HANDSHAKE, reason, False))
 
 
 def _say_forked(*arguments: Any, **keywords: Any) -> None:

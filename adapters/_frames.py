@@ -39,7 +39,7 @@ except ImportError:  # no compiled part on this platform
 if TYPE_CHECKING:
     from unisocket.adapters._websockets import CPythonTransport
 
-__all__ = ("Connection", "Refusal", "masked")
+__all__ = ("NOTHING", "Connection", "Refusal", "masked")
 
 # RFC 6455 section 7.4.1: no close frame came.
 NO_HANDSHAKE = 1006
@@ -120,7 +120,7 @@ def not_utf8(error: UnicodeDecodeError) -> Refusal:
     return Refusal(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
 
 
-_NOTHING = memoryview(b"")
+NOTHING = memoryview(b"")
 
 
 class NothingQueued:
@@ -144,6 +144,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     # Not a dict with all of them: there may be many connections.
     __slots__ = (
+        "_beneath",
         "_binary_first",
         "_buffer",
         "_buffers",
@@ -182,6 +183,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         "_waiting",
         "_waiting_payload",
         "_written",
+        "_written_before",
         "established",
         "owner",
     )
@@ -197,7 +199,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._ended = False  # the closing handshake is done, or the connection is given up
         self._timer: asyncio.TimerHandle | None = None
         self._heard = True
-        self._deadline = self._next_ping = 0.0
+        self._deadline = math.inf
+        self._next_ping = 0.0
         self._late_ping = b""  # that waits for its pong
         self._reading = True
         self._surplus = 0  # bytes that were delivered since it was seen whether more is wanted
@@ -209,7 +212,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._header = b""
         self._large: memoryview | None = None
         self._lacking = 0
-        self._buffer: memoryview = _NOTHING
+        self._buffer: memoryview = NOTHING
         # What is being delivered, where its next frame begins, and which delivery that is.
         self._data: bytes | None = None
         self._position = self._round = 0
@@ -220,11 +223,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._deflated: tuple[int, ...] = ()  # and, where it is compressed
         self._fragments = bytearray()
         self._opcode = Opcode.CONT
-        # Sending: the frames of this task; how many bytes were written; where the writes that the
-        # network did not take yet end in the stream, and their payload.
+        # Sending: the frames of this task; how many bytes were written, and how many before it.
         self._frames: list[bytes] = []
-        self._written = 0
-        self._waiting: collections.deque[tuple[int, int]] | None = None
+        self._written = self._written_before = 0
+        self._beneath: Any = None  # the transport that asyncio's of TLS has
+        # What tasks have sent and the network did not take at once: where it ends, its bytes, and those of its payload.
+        self._waiting: collections.deque[tuple[int, int, int]] | None = None
         # Payload: sent in this task, waiting for the network, and given when it was too late.
         self._payload = self._waiting_payload = self._lost = 0
         self._flush = NOT_DUE
@@ -361,6 +365,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _establish(self) -> None:
         self.established = True
+        self._beneath = getattr(getattr(self.transport, "_ssl_protocol", None), "_transport", None)
         self._plain = not self.protocol.extensions
         extensions = self.protocol.extensions
         if len(extensions) == 1 and isinstance(extensions[0], Deflate):
@@ -707,10 +712,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._flush = NOT_DUE
         self._write_out()
         payload, self._payload = self._payload, 0
-        if self.transport.get_write_buffer_size():
+        size = self._written - self._written_before
+        self._written_before = self._written
+        if self._unsent():
             if self._waiting is None:
                 self._waiting = collections.deque()
-            self._waiting.append((self._written, payload))
+            self._waiting.append((self._written, size, payload))
             self._waiting_payload += payload
         elif payload >= LARGE and self.owner.sink is not None:
             self.owner.sink.drained()  # the network took all at once, of which asyncio does not tell
@@ -718,10 +725,23 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def buffered(self) -> int:
         # A transport that is closing may have thrown away what it had: do not ask it.
         if self._waiting and not self._ended and not self.transport.is_closing():
-            out = self._written - self.transport.get_write_buffer_size()
+            out = self._written - self._unsent()
             while self._waiting and self._waiting[0][0] <= out:
-                self._waiting_payload -= self._waiting.popleft()[1]
+                self._waiting_payload -= self._waiting.popleft()[2]
+            if self._waiting:
+                end, size, payload = self._waiting[0]
+                if end - out < size:  # it has left in part
+                    left = -(-payload * (end - out) // size)
+                    self._waiting[0] = end, end - out, left
+                    self._waiting_payload -= payload - left
         return self._payload + self._waiting_payload + self._lost
+
+    def _unsent(self) -> int:
+        """Return how many bytes asyncio holds; with TLS so does the transport beneath, which nobody asks."""
+        size = self.transport.get_write_buffer_size()
+        if self._beneath is not None:
+            size += self._beneath.get_write_buffer_size()
+        return size
 
     # Closing
 
@@ -779,7 +799,9 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         ended, self._ended = self._ended, True  # the transport has thrown away what it had: do not ask it
         self._end()
         if self.established and not ended:
-            self.owner.closed(NO_HANDSHAKE, "", False, explain(exc) if exc else "the connection was lost")
+            message = explain(exc) if exc else "the connection was lost"
+            # In the context of the socket: it may be lost in a task that sends.
+            self.owner.runtime.enter(lambda: self.owner.closed(NO_HANDSHAKE, "", False, message))
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -803,9 +825,13 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._reading = True
             self._heard = True  # while nothing was read, no pong could be seen
             self._surplus = 0
-            self.transport.resume_reading()
+            self._resume_reading()
             if self._tail:
-                self.loop.call_soon(self.data_received, b"")  # what was held back
+                self.owner.runtime.soon(lambda: self.data_received(b""))  # what was held back
+
+    def _resume_reading(self) -> None:
+        """Have asyncio read again, and tell of it in the context of the socket."""
+        self.owner.runtime.enter(self.transport.resume_reading)
 
     def _watch(self) -> None:
         """Begin the pings."""
@@ -822,7 +848,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         now = self.loop.time()
         if self._heard or not self._reading:
             self._heard = False
-            self._deadline = math.inf if adapter.ping_timeout is None else now + adapter.ping_timeout
+            self._deadline = math.inf
         elif now >= self._deadline:
             self.drop()
             self.owner.closed(NO_HANDSHAKE, "", False, "the peer did not answer a ping")
@@ -830,6 +856,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if now >= self._next_ping:
             assert adapter.ping_interval is not None
             self._next_ping = now + adapter.ping_interval
+            if self._deadline == math.inf and adapter.ping_timeout is not None:
+                self._deadline = now + adapter.ping_timeout  # nothing that was asked before is unanswered
             self.protocol.send_ping(b"")
             self.send_data()
         due = min(self._next_ping, self._deadline)

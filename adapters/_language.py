@@ -27,7 +27,10 @@ def takes_nothing(function: "Any") -> bool:
 
     if not (inspect.isfunction(function) or inspect.ismethod(function)):
         return False
-    return not inspect.signature(function).parameters
+    try:
+        return not inspect.signature(function).parameters
+    except (TypeError, ValueError):  # it cannot be read
+        return False
 
 
 def async_next(method: "Any") -> "Any":

@@ -1,12 +1,15 @@
 """How connections of CPython are opened, over `websockets`, which has the handshakes, proxies and TLS."""
 
 import asyncio
+import base64
 import contextlib
 import ipaddress
 import weakref
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 import websockets.asyncio.client
+from websockets.datastructures import Headers
 from websockets.protocol import OPEN
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
@@ -91,7 +94,6 @@ class CPythonTransport(Transport):
             self._task = self.runtime.loop.create_task(self._open(url, protocols))
 
     async def _open(self, url: str, protocols: list[str]) -> None:
-        url = with_password(url)
         try:
             if self.adapter.queue_per_host:
                 async with turn_of(self.runtime.loop, url):
@@ -121,9 +123,13 @@ class CPythonTransport(Transport):
 
     async def _connect(self, url: str, protocols: list[str]) -> None:
         adapter = self.adapter
+        headers = Headers(adapter.headers or ())
+        url, credentials = without_credentials(url)
+        if credentials is not None:
+            if "Authorization" in headers:
+                raise ValueError("there is an Authorization in the headers, and one in the URL: leave one out")
+            headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
         uri = parse_uri(url)
-        if uri.username is not None and any(name.lower() == "authorization" for name, _ in adapter.headers):
-            raise ValueError("there is an Authorization in the headers, and one in the URL: leave one out")
         proxy = adapter.proxy
         if proxy is True:
             proxy = None if is_loopback(uri.host) else get_proxy(uri)
@@ -138,9 +144,9 @@ class CPythonTransport(Transport):
             origin=adapter.origin,  # type: ignore[arg-type]
             compression=adapter.compression,
             extensions=DEFLATE if adapter.compression == "deflate" else None,
-            additional_headers=adapter.headers,
+            additional_headers=headers,
             user_agent_header=adapter.user_agent,
-            proxy=proxy,  # type: ignore[arg-type]
+            proxy=proxy,
             open_timeout=None,  # it would not count the TCP connection
             close_timeout=adapter.close_timeout,
             ping_interval=None,  # the connection has its own, which tells at once
@@ -224,19 +230,27 @@ class CPythonTransport(Transport):
             sink.closed(code, reason, clean, message)
 
 
-def with_password(url: str) -> str:
-    """Give a URL's user name the empty password that it has where there is none; `websockets` demands one."""
+def without_credentials(url: str) -> tuple[str, bytes | None]:
+    """Return a serialised URL without its user name and password, and these, as HTTP has them (RFC 7617 section 2).
+
+    `websockets` takes a part of them only: no colon in a name, nothing but UTF-8, and no name without a password.
+    """
     scheme, rest = url.split("://", 1)
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")
-    return f"{scheme}://{user}:@{host}{slash}{path}" if at and ":" not in user else url
+    if not at:
+        return url, None
+    name, _, password = user.partition(":")
+    return f"{scheme}://{host}{slash}{path}", unquote_to_bytes(name) + b":" + unquote_to_bytes(password)
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
+    name = host.removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

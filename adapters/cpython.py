@@ -40,6 +40,7 @@ NAME = "cpython"
 supported = True
 
 MIB = 2**20
+USER_AGENT = "unisocket"
 
 
 class CPythonAdapter(Adapter):
@@ -79,8 +80,9 @@ class CPythonAdapter(Adapter):
 
     Raises:
         TypeError: A header is not a str.
-        ValueError: A header would break the request, stands there twice, or is the handshake's own; or one
-            of `thread` and `dispatch` without the other.
+        ValueError: A header would break the request, stands there twice, or is the handshake's own; one of
+            `thread` and `dispatch` without the other; or an option that is none.
+        InvalidURLError: `base_url` cannot be parsed.
     """
 
     name = NAME
@@ -101,7 +103,7 @@ class CPythonAdapter(Adapter):
         ssl: "ssl_module.SSLContext | None" = None,
         headers: "Mapping[str, str] | Sequence[tuple[str, str]] | None" = None,
         origin: str | None = None,
-        user_agent: str | None = "unisocket",
+        user_agent: str | None = USER_AGENT,
         proxy: str | bool | None = True,
         compression: str | None = "deflate",
         max_size: int | None = 64 * MIB,
@@ -127,19 +129,33 @@ class CPythonAdapter(Adapter):
             raise ValueError("dispatch=... goes with thread=True; without it handlers run where the network does")
         if dispatch is not None and not callable(dispatch):
             raise TypeError("dispatch is a callable that takes a callable, not " + type(dispatch).__name__)
-        if max_running_handlers is not None and max_running_handlers < 1:
-            raise ValueError(f"max_running_handlers is None or at least 1, not {max_running_handlers!r}")
+        if proxy not in (True, False, None) and not isinstance(proxy, str):
+            raise ValueError(f"proxy is True, None or a URL, not {proxy!r}")
+        if compression not in ("deflate", None):
+            raise ValueError(f'compression is "deflate" or None, not {compression!r}')
+        check_number("max_running_handlers", max_running_handlers, 1)
+        check_number("max_size", max_size)
+        check_number("open_timeout", open_timeout)
+        check_number("close_timeout", close_timeout)
+        check_number("ping_interval", ping_interval, 0.001)
+        check_number("ping_timeout", ping_timeout)
+        check_number("happy_eyeballs_delay", happy_eyeballs_delay)
         self.ssl = ssl
         self.headers = checked_headers(headers, origin, user_agent)
         self.origin = origin
         self.user_agent = user_agent
-        self.proxy = proxy
+        self.proxy = proxy or None
         self.compression = compression
         self.max_size = max_size
         self.open_timeout = open_timeout
         self.close_timeout = close_timeout
         self.ping_interval = ping_interval
         self.ping_timeout = ping_timeout
+        if base_url is not None:
+            import ada_url
+
+            if not ada_url.check_url(base_url):
+                raise InvalidURLError(f"the base_url {base_url!r} is not an absolute URL")
         self.base_url = base_url
         self.local_address = local_address
         self.happy_eyeballs_delay = happy_eyeballs_delay
@@ -204,6 +220,16 @@ _OWN_HEADERS = {
 }
 
 
+def check_number(name: str, value: float | None, least: float = 0) -> None:
+    """See that an option is None, or a number that is no less.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if value is not None and not (isinstance(value, (int, float)) and value >= least):
+        raise ValueError(f"{name} is None, or a number of at least {least:g}, not {value!r}")
+
+
 def checked_headers(
     headers: "Mapping[str, str] | Sequence[tuple[str, str]] | None", origin: str | None, user_agent: str | None
 ) -> list[tuple[str, str]]:
@@ -216,6 +242,8 @@ def checked_headers(
     Spec: RFC 9110 sections 5.1, 5.5 and 5.6.2.
     """
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers or ())
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        raise TypeError(f"headers are a mapping, or pairs of a name and a value, not {headers!r}")
     arguments = [("Origin", origin), ("User-Agent", user_agent)]
     for name, value in [*pairs, *((name, value) for name, value in arguments if value is not None)]:
         if not isinstance(name, str) or not isinstance(value, str):
@@ -225,6 +253,8 @@ def checked_headers(
         if not all(c == "\t" or " " <= c <= "~" or "\x80" <= c <= "\xff" for c in value):
             raise ValueError(f"the header {name!r} must be one line of Latin-1 without control characters: encode it")
     seen = {"origin"} if origin is not None else set()
+    if user_agent not in (None, USER_AGENT):
+        seen.add("user-agent")
     for name, _ in pairs:
         key = name.lower()
         if key in _OWN_HEADERS:

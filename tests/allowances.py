@@ -25,6 +25,12 @@ class Allowance(NamedTuple):
 
 ALLOWANCES = (
     Allowance(
+        "chromium",
+        "156.0",
+        "fails a connection whose peer goes on after its close frame, in the same packet",
+        ("message_after_the_close_frame_of_the_peer_is_not_delivered",),
+    ),
+    Allowance(
         "node",
         "24.19",
         "says that a connection is closed only when the peer ends TCP",

@@ -108,11 +108,17 @@ class Peer:
         self._writer.write(data)
         await self._writer.drain()
 
+    def taken(self) -> bytes:
+        """Return what was read, and forget it."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
     async def gone(self) -> None:
         """Wait until the client has let go of TCP."""
         while True:
             await self.read()
-            self._buffer.clear()
+            self.taken()
 
 
 @asynccontextmanager

@@ -15,13 +15,14 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, EntryPoints
+from typing import Any
 
 import pytest
 import trio
 from peer_process import peer_process
 
 import unisocket
-from unisocket import WebSocket, errors
+from unisocket import Event, WebSocket, errors
 from unisocket.adapters import cpython
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing.script import Peer, Recorder
@@ -219,6 +220,65 @@ async def test_handlers_run_in_the_context_of_the_constructor(base_url: str) -> 
     await Recorder(websocket).closed()
     await asyncio.sleep(0.01)
     assert seen == ["open constructor", "close constructor"]
+    await peer.close()
+
+
+async def test_handlers_run_in_the_context_of_the_constructor_when_reading_goes_on(base_url: str) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
+    peer = await session(base_url)
+    await peer.script(["accept"], *[["text", str(number)] for number in range(10)], ["echo"])
+    variable.set("constructor")
+    ws = await unisocket.connect(peer.url, max_queue=2)
+    while not ws._paused:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+    async def take() -> None:
+        variable.set("taker")
+        for _ in range(10):
+            await ws.recv()
+
+    await asyncio.create_task(take())
+    seen = asyncio.get_running_loop().create_future()
+    ws.websocket.onmessage = lambda event: seen.set_result(variable.get())
+    ws.websocket.send("echo")
+    assert await seen == "constructor"
+    await ws.close()
+    await peer.close()
+
+
+async def test_on_handler_error_that_is_a_coroutine_function_is_told_to_the_runtime(base_url: str) -> None:
+    async def hear(error: BaseException, event: Event) -> None: ...
+
+    peer = await session(base_url)
+    contexts: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: contexts.append(context))
+    unisocket.on_handler_error(hear)
+    try:
+        websocket = WebSocket(peer.url, onopen=lambda event: 1 / 0)
+        recorder = Recorder(websocket)
+        await recorder.wait("open")
+    finally:
+        unisocket.on_handler_error(None)
+    assert [type(context["exception"]) for context in contexts] == [ZeroDivisionError, TypeError]
+    websocket.close()
+    await recorder.closed()
+    await peer.close()
+
+
+async def test_listener_whose_signature_cannot_be_read_gets_the_event(base_url: str) -> None:
+    def listener(*arguments: Any) -> None:
+        got.append(arguments)
+
+    got: list[tuple[Any, ...]] = []
+    listener.__signature__ = "nonsense"  # type: ignore[attr-defined]
+    peer = await session(base_url)
+    websocket = WebSocket(peer.url)
+    websocket.bind("own", listener)
+    event = Event("own")
+    websocket.dispatchEvent(event)
+    assert got == [(event,)]
+    websocket.close()
+    await Recorder(websocket).closed()
     await peer.close()
 
 

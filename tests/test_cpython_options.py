@@ -16,7 +16,7 @@ from certificates import Authority
 from fault_server import Peer, all_ends, blackhole, fault_server, opened, resolve_with
 from proxies import connect_proxy, socks_proxy
 
-from unisocket import Event, WebSocket, connect
+from unisocket import Event, InvalidURLError, WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import (
     BINARY,
@@ -159,6 +159,7 @@ async def test_user_agent_is_sent(options: dict[str, Any], sent: list[str]) -> N
         ({"headers": [("X-A", "1"), ("x-a", "1")]}, "x-a"),
         ({"headers": {"X-A": "1", "x-a": "1"}}, "x-a"),
         ({"headers": {"Origin": "http://a"}, "origin": "http://b"}, "Origin"),
+        ({"headers": {"User-Agent": "a"}, "user_agent": "b"}, "User-Agent"),
         *(
             ({"headers": {name: "x"}}, name)
             for name in ("host", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
@@ -204,6 +205,8 @@ async def test_authorization_in_the_url_and_in_a_header_is_an_error_before_anyth
         ("user:", "Basic dXNlcjo="),
         (":password", "Basic OnBhc3N3b3Jk"),
         ("%C3%A9:", "Basic w6k6"),
+        ("us%3Aer:password", "Basic dXM6ZXI6cGFzc3dvcmQ="),
+        ("%FF:%FE", "Basic /zr+"),
     ],
 )
 async def test_userinfo_of_the_url_is_sent_as_basic_authorization(userinfo: str, authorization: str) -> None:
@@ -211,6 +214,41 @@ async def test_userinfo_of_the_url_is_sent_as_basic_authorization(userinfo: str,
     async with fault_server(visits) as url:
         await Recorder(WebSocket(url.replace("ws://", f"ws://{userinfo}@"))).closed()
     assert [request.all("authorization") for request in visits.requests] == [[authorization]]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("compression", "gzip"),
+        ("compression", True),
+        ("proxy", 5),
+        ("base_url", "nonsense"),
+        ("base_url", "/path"),
+        ("max_size", "1"),
+        ("max_size", -1),
+        ("open_timeout", "1"),
+        ("open_timeout", -1),
+        ("close_timeout", "1"),
+        ("ping_interval", 0),
+        ("ping_interval", -1),
+        ("ping_timeout", [1]),
+        ("happy_eyeballs_delay", "1"),
+        ("max_running_handlers", 0),
+    ],
+)
+def test_option_that_is_none_is_refused(option: str, value: Any) -> None:
+    """Contract section 7: argument mistakes raise; what the network does arrives as events."""
+    with pytest.raises((ValueError, InvalidURLError), match=option):
+        CPythonAdapter(**{option: value})
+
+
+def test_headers_that_are_no_pairs_are_refused() -> None:
+    with pytest.raises(TypeError, match="pairs"):
+        CPythonAdapter(headers="abc")  # type: ignore[arg-type]
+
+
+async def test_proxy_false_is_none(environment: pytest.MonkeyPatch) -> None:
+    await unused_proxy(environment, OUTSIDE, proxy=False)
 
 
 # Proxies
@@ -260,7 +298,11 @@ async def unused_proxy(environment: pytest.MonkeyPatch, url: str, **options: Any
     assert not visits.addresses
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "app.localhost", "[::1]"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.0.0.2", "localhost", "LOCALHOST", "localhost.", "app.localhost", "a.localhost."]
+    + ["[::1]", "[::ffff:127.0.0.1]"],
+)
 async def test_proxy_of_the_environment_is_not_used_for_loopback(environment: pytest.MonkeyPatch, host: str) -> None:
     await unused_proxy(environment, f"ws://{host}:4/")
 

@@ -415,6 +415,9 @@ class Loop:
     def soon(self, callback: Callable[[], Any]) -> None:
         self.tasks.append(callback)
 
+    def enter(self, callback: Callable[[], Any]) -> None:
+        callback()
+
     def closing(self) -> set[Any]:
         return set()
 

@@ -65,6 +65,7 @@ FRAME = make_frame(TEXT, b"hello")
 FRAGMENT = make_frame(TEXT, b"hel", fin=False)
 CLOSE_FRAME = make_frame(CLOSE, close_body(4001, "bye"))
 CLOSED = ("close", 4001, "bye", True)
+MUCH = 16_000_000  # bytes, more than all buffers of a connection hold
 
 LOST: list[tuple[Any, ...]] = [("error",), ("close", 1006, "", False)]
 OPENED_AND_LOST = [("open",), *LOST]
@@ -617,6 +618,58 @@ async def test_our_close_that_nobody_answers_ends_with_close_timeout(fault: Faul
     await check(fault_server(fault), OPENED_AND_LOST, CLOSE_TIMEOUT + 0.5, then=close, close_timeout=CLOSE_TIMEOUT)
 
 
+def say_and_close(websocket: WebSocket) -> None:
+    websocket.send("bye")
+    close(websocket)
+
+
+async def test_our_close_behind_a_message_that_nobody_answers_ends_with_close_timeout() -> None:
+    """What was sent in the same task is on its way, and gives the peer no further time."""
+    await check(fault_server(opened(b"")), OPENED_AND_LOST, 1.5, then=say_and_close, close_timeout=1)
+
+
+async def slow(peer: Peer) -> None:
+    """Read for longer than `close_timeout`, and then answer."""
+    # The kernel is to hold little: what it holds has left.
+    peer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+    read = 0
+    while read < MUCH:
+        await peer.read()
+        read += len(peer.taken())
+        await asyncio.sleep(0.01)
+    await peer.send(CLOSE_FRAME)
+
+
+async def test_what_waits_below_tls_is_buffered(authority: Authority) -> None:
+    """`bufferedAmount` counts what was not yet handed to the network, wherever it waits."""
+    amounts: list[int] = []
+
+    async with all_ends(), fault_server(opened(b"", stalled), "wss", ssl=authority.server()) as url:
+        websocket = WebSocket(url, adapter=CPythonAdapter(ssl=authority.trusting, close_timeout=CLOSE_TIMEOUT))
+        recorder = Recorder(websocket)
+        await recorder.wait("open")
+        send_much(websocket)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            amounts.append(websocket.bufferedAmount)
+        websocket.close()
+        await recorder.closed()
+    assert amounts == sorted(amounts, reverse=True)
+    if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):  # uvloop hides it
+        assert min(amounts) > 1_000_000
+
+
+@each({"message": 1, "messages": 50})
+async def test_our_close_behind_what_a_slow_peer_reads_waits_as_long_as_it_reads(fault: int) -> None:
+    def send_and_close(websocket: WebSocket) -> None:
+        for _ in range(fault):
+            websocket.send(bytes(MUCH // fault))
+        close(websocket)
+
+    server = fault_server(opened(b"", slow))
+    await check(server, [("open",), CLOSED], 4 * LONG, then=send_and_close, close_timeout=1)
+
+
 async def test_our_close_behind_more_than_the_network_takes_ends_with_close_timeout() -> None:
     def send_and_close(websocket: WebSocket) -> None:
         send_much(websocket)
@@ -663,11 +716,21 @@ async def test_half_open_peer_is_found_though_the_ping_cannot_leave() -> None:
     await check(server, OPENED_AND_LOST, within, then=send_much, ping_interval=0.1, ping_timeout=0.1)
 
 
+async def test_peer_that_answers_lives_though_its_pongs_are_awaited_for_less_than_the_next_ping() -> None:
+    async def answers(peer: Peer) -> None:
+        for _ in range(6):
+            await answers_once(peer)
+        await peer.send(CLOSE_FRAME)
+
+    server = fault_server(opened(b"", answers))
+    await check(server, [("open",), CLOSED], LONG, ping_interval=0.3, ping_timeout=0.1)
+
+
 async def test_frame_that_trickles_for_longer_than_the_ping_takes_is_delivered() -> None:
     """A pong cannot come within a frame; browsers wait for its end, too."""
     server = fault_server(opened(b"", trickle(FRAME + CLOSE_FRAME, 0.06)))
     events = [("open",), ("message", "hello"), CLOSED]
-    await check(server, events, LONG, ping_interval=0.1, ping_timeout=0.3)
+    await check(server, events, LONG, ping_interval=0.1, ping_timeout=0.5)
 
 
 # Rules that the server breaks

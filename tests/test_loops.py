@@ -19,7 +19,7 @@ import uvloop
 from fault_server import all_ends, deaf, fault_server
 from peer_process import peer_process
 
-from unisocket import WebSocket
+from unisocket import Connection, ConnectionClosedError, WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import CLOSE, Frame, close_body, make_frame, make_upgrade, take_frame, take_request
 from unisocket.testing.script import Peer, Recorder
@@ -252,6 +252,36 @@ def test_loop_that_ends_aborts_its_sockets_without_events_and_warns_once(
     assert server.frames == []
     if (new_loop, way) == (uvloop.new_event_loop, "close"):
         caplog.clear()  # uvloop has a word of its own for a name that was being resolved when the loop was closed
+
+
+@loops
+@pytest.mark.parametrize("way", ["Runner", "close"])
+def test_socket_of_a_loop_that_has_ended_is_closed(way: str, new_loop: NewLoop) -> None:
+    async def main(url: str) -> tuple[WebSocket, Connection]:
+        ws = await connect(url)
+        return (await connect(url)).websocket, ws
+
+    with Server() as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        if way == "Runner":
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                websocket, ws = runner.run(main(server.url))
+        else:
+            loop = new_loop()
+            websocket, ws = loop.run_until_complete(main(server.url))
+            loop.close()
+            del loop
+        gc.collect()
+    assert websocket.readyState == WebSocket.CLOSED
+    websocket.send("late")
+    websocket.close()
+    assert websocket.bufferedAmount == 4
+
+    async def receive() -> None:
+        with pytest.raises(ConnectionClosedError, match="its event loop has ended"):
+            await ws.recv()
+
+    asyncio.run(receive())
 
 
 @loops

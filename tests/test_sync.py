@@ -1,10 +1,10 @@
 """`unisocket.sync`: the rules of contract section 3 for who blocks, on CPython in threads, and in Pyodide."""
 
 import asyncio
-import collections
 import concurrent.futures
 import dis
 import errno
+import functools
 import itertools
 import os
 import random
@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,14 @@ from peer_process import peer_process
 from test_faults import RULES
 
 import unisocket
-from unisocket import ConnectionClosedError, ConnectionClosedOK, ConnectionFailedError, WebSocket, _runtime
+from unisocket import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    ConnectionFailedError,
+    WebSocket,
+    _runtime,
+)
 from unisocket.adapters import _blocking, _buffers, _cpython, _frames
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.sync import Connection, connect
@@ -614,8 +621,9 @@ def test_event_of_a_message_that_another_thread_read_has_its_own_time(peer: Bloc
     assert events[0].timeStamp >= before
 
 
+@pytest.mark.parametrize("first", [[], [["ping", ""]]], ids=["message", "ping"])
 def test_handler_that_raises_SystemExit_for_what_another_thread_read_does_not_stop_the_reading(
-    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+    first: list[Any], peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left: list[type[BaseException]] = []
     heard: list[str] = []
@@ -628,21 +636,23 @@ def test_handler_that_raises_SystemExit_for_what_another_thread_read_does_not_st
 
     with connect(peer.url) as ws, reading(ws, 3):
         ws.websocket.onmessage = on_message
-        peer.do(["together", [["text", "a"], ["text", "b"]]])
+        peer.do(["together", [*first, ["text", "a"], ["text", "b"]]])
         until(lambda: len(heard) == 2)
         peer.do(["text", "c"])
     assert (heard, left) == (["a", "b", "c"], [SystemExit])
 
 
-def test_message_that_is_put_back_while_another_thread_takes_one_is_not_lost(peer: BlockingPeer) -> None:
-    class Racing(collections.deque[Any]):
-        """Has a message put back between the look at the first one and its removal."""
+def test_message_that_is_put_back_while_another_thread_takes_one_is_not_lost(
+    peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_alone = _blocking.is_alone
+    moments: list[None] = []
 
-        def __getitem__(self, index: Any) -> Any:
-            first = super().__getitem__(index)
-            if first == "b":
-                put_back()
-            return first
+    def racing(queued: Any) -> bool:
+        if "b" in shared._inbox and not moments:
+            moments.append(None)
+            put_back()
+        return is_alone(queued)
 
     async def put_there() -> None:
         shared._put_back(ws._connection, "a")
@@ -654,11 +664,11 @@ def test_message_that_is_put_back_while_another_thread_takes_one_is_not_lost(pee
         ws.send("first")
         assert ws.recv() == "first"
         shared = ws._connection.websocket._transport.shared
-        shared._inbox = Racing()
-        shared._inbox_sink.text = shared._inbox.append
+        monkeypatch.setattr(_blocking, "is_alone", racing)
         ws.send("b")
         ws.send("c")
         assert sorted(ws.recv(timeout=SECONDS) for _ in range(3)) == ["a", "b", "c"]
+        assert moments
 
 
 def test_signal_as_the_connection_goes_back_to_the_network_leaves_it_readable(
@@ -877,7 +887,7 @@ def test_handler_that_raises_SystemExit_stops_nobody_else(peer: BlockingPeer, mo
 # Signals
 
 WAITS = """
-    import sys, threading
+    import sys, threading, time
     from unisocket import ConcurrencyError, TimeoutError
     from unisocket.sync import connect
 
@@ -886,7 +896,7 @@ WAITS = """
             try:
                 ws.recv(timeout=0.01)
             except TimeoutError:
-                pass
+                time.sleep(0.01)
             except ConcurrencyError:
                 print("waiting", flush=True)
                 return
@@ -965,19 +975,27 @@ def test_signals_at_any_moment_of_recv_lose_no_message(peer: BlockingPeer, monke
         assert interrupts > 10
 
 
+def ctrl_c() -> None:
+    """Do what it does."""
+    raise KeyboardInterrupt
+
+
 class InterruptAt:
-    """Traces what may be interrupted, and raises KeyboardInterrupt at one of the moments where CPython sees signals.
+    """Traces what may be interrupted, and does something at one of the moments where CPython sees signals.
 
     They are behind a call of C, where a loop begins anew, and where a function begins.
 
     Args:
         moment: Which of them: 0, 1, 2, ...
+        handler: What is done.
     """
 
     files = tuple(module.__file__ for module in (_blocking, _frames, _buffers))
 
-    def __init__(self, moment: int) -> None:
+    def __init__(self, moment: int, handler: Callable[[], Any] = ctrl_c) -> None:
         self._left = moment
+        self._handler = handler
+        self.has_come = False
         self._last: dict[Any, str] = {}  # what each frame did last
 
     def __call__(self, frame: Any, event: str, argument: Any) -> Any:
@@ -996,8 +1014,11 @@ class InterruptAt:
         return self
 
     def _look(self) -> None:
+        if self.has_come:
+            return
         if not self._left:
-            raise KeyboardInterrupt
+            self.has_come = True
+            self._handler()
         self._left -= 1
 
 
@@ -1028,6 +1049,137 @@ def test_interrupt_at_each_moment_of_recv_loses_no_message(peer: BlockingPeer, m
             if not was_interrupted:
                 break
     assert interrupts > 20
+
+
+def test_interrupt_at_each_moment_of_send_leaves_the_stream_whole(peer: BlockingPeer) -> None:
+    sent: list[str] = []
+    received: list[Any] = []
+    with connect(peer.url) as ws:
+        ws.send("first")
+        assert ws.recv() == "first"
+        for moment in itertools.count():
+            before = sys.gettrace()
+            trace = InterruptAt(moment)
+            sys.settrace(trace)
+            try:
+                ws.send(str(moment))
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(before)
+            sent.append(str(moment))
+            if not trace.has_come:
+                break
+        while not received or received[-1] != sent[-1]:
+            received.append(ws.recv(timeout=SECONDS))
+    assert len(sent) > 10
+    assert received == [message for message in sent if message in received]  # each as a whole, in order
+
+
+@pytest.mark.parametrize("way", ["close", "send"])
+def test_handler_of_a_signal_may_close_and_send_at_each_moment_of_send(peer: BlockingPeer, way: str) -> None:
+    for moment in itertools.count():
+        peer.script(["accept"], ["echo"])
+        with connect(peer.url) as ws:
+            ws.send("first")
+            assert ws.recv() == "first"
+            before = sys.gettrace()
+            large = functools.partial(ws.send, "x" * 100_000)  # by the network's thread
+            trace = InterruptAt(moment, ws.close if way == "close" else large)
+            sys.settrace(trace)
+            try:
+                ws.send("a")
+            except ConnectionClosed:
+                assert way == "close"
+            finally:
+                sys.settrace(before)
+            if not trace.has_come:
+                break
+            if way == "send":
+                assert {ws.recv(timeout=SECONDS), ws.recv(timeout=SECONDS)} == {"a", "x" * 100_000}
+    assert moment > 10
+
+
+class Slow:
+    """A socket that takes the beginning of what is sent."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    def send(self, frame: bytes, flags: int) -> int:
+        return int(self._socket.send(frame[:1000], flags))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+def test_rest_of_a_frame_is_sent_though_a_signal_comes_behind_its_beginning(peer: BlockingPeer) -> None:
+    message = "y" * 5000
+    with connect(peer.url) as ws:
+        ws.send("first")
+        assert ws.recv() == "first"
+        shared = ws._connection.websocket._transport.shared
+        for moment in range(1, 20):
+            taken = shared._socket
+            shared._socket = Slow(taken)
+            before = sys.gettrace()
+            sys.settrace(InterruptAt(moment))
+            try:
+                ws.send(message)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(before)
+                shared._socket = taken
+            ws.send(f"behind {moment}")
+            answers = [ws.recv(timeout=SECONDS)]
+            if answers == [message]:
+                answers.append(ws.recv(timeout=SECONDS))
+            assert answers[-1] == f"behind {moment}", moment
+
+
+def test_handler_of_a_signal_that_receives_leaves_the_beginning_of_a_frame(peer: BlockingPeer, base_url: str) -> None:
+    other = BlockingPeer(base_url)
+    frame = make_frame(TEXT, b"a" * 1000)
+    with connect(peer.url) as ws, connect(other.url) as another:
+        for connection in (ws, another):
+            connection.send("first")
+            assert connection.recv() == "first"
+
+        def receive() -> None:
+            sys.settrace(None)
+            another.send("b" * 200)
+            assert another.recv(timeout=SECONDS) == "b" * 200
+            peer.do(["raw", frame[500:].hex()])
+
+        for moment in range(60):
+            peer.do(["raw", frame[:500].hex()])
+            received = []
+            before = sys.gettrace()
+            trace = InterruptAt(moment, receive)
+            sys.settrace(trace)
+            try:
+                with suppress(TimeoutError):
+                    received.append(ws.recv(timeout=0.05))
+            finally:
+                sys.settrace(before)
+            if not trace.has_come:
+                peer.do(["raw", frame[500:].hex()])
+            if not received:
+                received.append(ws.recv(timeout=SECONDS))
+            assert received == ["a" * 1000], moment
+    other.close()
+
+
+def test_threads_that_have_read_leave_no_buffers_behind(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        shared = ws._connection.websocket._transport.shared
+        ws.send("a")
+        assert start(ws.recv).result(SECONDS) == "a"
+        ws.send("b")
+        assert start(ws.recv).result(SECONDS) == "b"
+        until(lambda: shared._guest is None)  # it is taken back soon
+        assert not shared._buffer
 
 
 def test_handler_of_a_signal_that_receives_gets_what_is_its_own(peer: BlockingPeer, base_url: str) -> None:

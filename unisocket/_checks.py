@@ -2,6 +2,8 @@
 
 Every mistake is found here, in Python, before anything foreign is called: so it raises the same
 exception with the same words in every runtime.
+
+What is of a subclass of str becomes a str, by a slice: JavaScript would not know it.
 """
 
 from unisocket import _runtime
@@ -42,6 +44,7 @@ def checked_url(url: str, adapter: "Adapter") -> str:
     """
     if not isinstance(url, str):
         raise TypeError("the URL must be a str, not " + type(url).__name__)
+    url = url[:]
     href = adapter.parse_url(_runtime.usv_string(url))
     if href is None:
         raise InvalidURLError(
@@ -82,11 +85,12 @@ def checked_protocols(protocols: "str | Sequence[str] | None") -> list[str]:
     """
     if protocols is None:
         return []
-    names = [protocols] if isinstance(protocols, str) else _sequence(protocols)
+    names = []
     seen = []
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError("a subprotocol must be a str, not " + type(name).__name__)
+    for protocol in [protocols] if isinstance(protocols, str) else _sequence(protocols):
+        if not isinstance(protocol, str):
+            raise TypeError("a subprotocol must be a str, not " + type(protocol).__name__)
+        name = protocol[:]
         if not name:
             raise InvalidProtocolError("a subprotocol must not be empty")
         for character in name:
@@ -97,6 +101,7 @@ def checked_protocols(protocols: "str | Sequence[str] | None") -> list[str]:
         if name.lower() in seen:
             raise InvalidProtocolError("the subprotocol " + shown(name) + " is asked for twice")
         seen.append(name.lower())
+        names.append(name)
     return names
 
 
@@ -131,13 +136,14 @@ def checked_close(code: int | None, reason: str | None) -> tuple[int | None, str
     if code is not None:
         if not isinstance(code, int) or isinstance(code, bool):
             raise TypeError("the close code must be an int, not " + type(code).__name__)
+        code = int(code)
         if code != 1000 and not 3000 <= code <= 4999:
             raise InvalidCloseCodeError("the close code must be 1000 or in 3000-4999, not " + str(code))
     if reason is None:
         return code, ""
     if not isinstance(reason, str):
         raise TypeError("the close reason must be a str, not " + type(reason).__name__)
-    reason = _runtime.usv_string(reason)
+    reason = _runtime.usv_string(reason[:])
     size = len(reason.encode())
     if size > MAX_REASON_BYTES:
         raise CloseReasonTooLongError("the close reason has %d bytes; at most 123 fit" % size)
@@ -180,7 +186,7 @@ def checked_data(data: "Any") -> "str | bytes":
         TypeError: Neither str nor bytes, bytearray or memoryview, or a memoryview that is not contiguous.
     """
     if isinstance(data, str):
-        return _runtime.usv_string(data)
+        return _runtime.usv_string(data[:])
     if type(data) is bytes:
         return data
     if isinstance(data, (bytes, bytearray)):

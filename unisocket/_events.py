@@ -167,7 +167,7 @@ class Listener:
 
     Attributes:
         callback: What was given, and is given back.
-        call: How to call it: takes the event, whatever `callback` takes.
+        call: What takes the event; None if `callback` takes no argument.
         once: Whether it is removed before its first call.
         bound: Whether `unbind(type)` removes it.
         handles: Whether it was assigned to onX.
@@ -265,7 +265,9 @@ class Listeners:
                 if listener.once:
                     self._discard(type, listener)
                 try:
-                    result = listener.call(event)
+                    call = listener.call
+                    # Not by a function that calls it: Brython complains of a coroutine that leaves that one.
+                    result = listener.callback() if call is None else call(event)
                 except Exception as error:
                     report(error, event)
                 except _runtime.cancelled():
@@ -338,7 +340,10 @@ def report(error: BaseException, event: Event) -> None:
         _runtime.report(error, event)
         return
     try:
-        _error_handler(error, event)
+        result = _error_handler(error, event)
+        if result is not None and _runtime.is_coroutine(result):
+            result.close()
+            raise TypeError("on_handler_error takes a plain function")
     except Exception as another:
         _runtime.report(error, event)
         _runtime.report(another, event)

@@ -23,6 +23,9 @@ def not_whole(error: Exception) -> ImportError:
         error: What its import raised. A server may send a page of its own in a file's place, which is
             a SyntaxError to Python.
     """
+    for module in list(sys.modules):
+        if module.startswith("unisocket."):
+            del sys.modules[module]  # those that are there, too, so that nothing stays by halves
     facts = (type(error).__name__, error)
     return ImportError("unisocket is not whole (%s: %s): install it again, or copy all of its files" % facts)
 

@@ -35,6 +35,9 @@ _new = object.__new__
 
 _NO_HANDSHAKE = 1006  # RFC 6455 section 7.4.1
 
+# How often it is looked at what has left before a close frame.
+LOOK_INTERVAL = 0.25  # seconds
+
 
 def _handler(name: str) -> "Any":
     """Make the property onX."""
@@ -88,6 +91,7 @@ class WebSocket:
     CLOSED = CLOSED
 
     supported = _runtime.supported
+    _url = "ws://"  # what repr() has of one whose arguments are refused
 
     onopen = _handler("onopen")
     onmessage = _handler("onmessage")
@@ -293,7 +297,7 @@ class WebSocket:
         if listener is None:
             return lambda listener: self.bind(type, listener)
         checked_handler("a listener", listener)
-        call = (lambda event: listener()) if _runtime.takes_nothing(listener) else listener
+        call = None if _runtime.takes_nothing(listener) else listener
         self._listeners.add(type, listener, call, bound=True)
         return listener
 
@@ -331,25 +335,31 @@ class WebSocket:
             self._transport.close(code, reason)
             if self._is_crowded:
                 self._runtime.soon(self._release)
-            self._watch_close(self._transport.buffered())
+            if self._close_timeout is not None:
+                self._watch_close(self._close_timeout)
 
-    def _watch_close(self, buffered: int) -> None:
+    def _watch_close(self, timeout: float) -> None:
         """Give up on a peer that does not answer the close frame.
 
         The frame stands behind what is buffered: the time begins anew as long as some of that leaves.
         """
+        buffered = self._transport.buffered()
+        until = float(_clock()) + timeout * 1000
 
-        def give_up() -> None:
+        def look() -> None:
+            nonlocal buffered, until
             if self._state != CLOSING:
                 return
-            left = self._transport.buffered()
-            if left < buffered:
-                self._watch_close(left)
+            now = float(_clock())
+            before, buffered = buffered, self._transport.buffered()
+            if buffered < before:
+                until = now + timeout * 1000
+            if now < until:
+                self._close_timer = self._runtime.later(min(timeout / 8, LOOK_INTERVAL, (until - now) / 1000), look)
             else:
-                self._fail("the peer did not answer the close frame in %g s" % (self._close_timeout or 0))
+                self._fail("the peer did not answer the close frame in %g s" % timeout)
 
-        if self._close_timeout is not None:
-            self._close_timer = self._runtime.later(self._close_timeout, give_up)
+        look()
 
     def _fail(self, message: str) -> None:
         """Drop the connection; the events follow as a task.
@@ -443,7 +453,7 @@ class WebSocket:
                     sink.text = connection._on_message
                     if self._transport.batches:
                         sink.text, sink.batch = connection._queue.append, connection._settle
-            elif len(listeners) == 1 and not listeners[0].once:
+            elif len(listeners) == 1 and listeners[0].call is not None and not listeners[0].once:
                 sink.text = self._straight_to(listeners[0].call)
             if not sink.view:
                 sink.binary = sink.text

@@ -75,6 +75,8 @@ class connect:  # noqa: N801  a function for who uses it
         self._arguments = (url, protocols)
         self._adapter = adapter
         self._open_timeout = open_timeout
+        if not isinstance(max_queue, int) or max_queue < 1:
+            raise ValueError("max_queue is a number of messages, 1 or more")
         self._max_queue = max_queue
         self._connection: Connection | None = None
 
@@ -93,6 +95,8 @@ class connect:  # noqa: N801  a function for who uses it
         return (yield from opening)
 
     async def __aenter__(self) -> "Connection":
+        if self._connection is not None:
+            raise ConcurrencyError("this connect() has a connection: make another for a second one")
         self._connection = await self._open()
         return self._connection
 
@@ -176,8 +180,9 @@ class Connection:
             if self._closed is not None:
                 raise self._closed_error()
             self._receiver = self._runtime.future()
-            timer = self._limit(self._receiver, timeout)
+            timer = None
             try:
+                timer = self._limit(self._receiver, timeout)
                 await self._receiver
             finally:
                 self._receiver = None
@@ -286,8 +291,9 @@ class Connection:
         """Wait until something but a message happens, at most so many seconds."""
         future = self._runtime.future()
         self._waiters.append(future)
-        timer = self._limit(future, timeout)
+        timer = None
         try:
+            timer = self._limit(future, timeout)
             await future
         finally:
             self._waiters = [other for other in self._waiters if other is not future]

@@ -11,7 +11,7 @@ from unisocket import (
     on_handler_error,
 )
 from unisocket.testing.conformance._case import add_case, case
-from unisocket.testing.conformance._common import open_socket
+from unisocket.testing.conformance._common import open_socket, seen
 from unisocket.testing.conformance._stage import NOWHERE, Stage
 from unisocket.testing.script import Recorder, equal, raises
 
@@ -263,6 +263,29 @@ async def test_wrong_arguments_while_OPEN_send_nothing(connect: "Connect", peer:
     await recorder.wait("message")
     records = await peer.seen()
     equal([record["kind"] for record in records], ["request", "frame", "message"])
+
+
+class Text(str):  # noqa: SLOT000
+    """A str of one's own."""
+
+
+class Number(int):
+    """An int of one's own."""
+
+
+@case("contract 1: url, protocols, data, code and reason are str and int, and so is what is of a subclass")
+async def test_arguments_of_subclasses_of_str_and_int_are_taken(connect: "Connect", peer: "Peer") -> None:
+    """What goes to JavaScript is a string and a number."""
+    await peer.script(["accept", {"protocol": "chat"}], ["echo"])
+    websocket = connect(Text(peer.url), [Text("chat")])
+    recorder = Recorder(websocket)
+    await recorder.wait("open")
+    websocket.send(Text("hello"))
+    await recorder.wait("message")
+    websocket.close(Number(4001), Text("why"))
+    equal((await recorder.closed())[:2], ("close", 4001))
+    (record,) = await seen(peer, "close")
+    equal((record["code"], record["reason"], recorder.messages), (4001, "why", ["hello"]))
 
 
 @case("contract 1, send: the type is checked before the state; close: arguments are checked before state")

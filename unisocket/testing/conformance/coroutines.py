@@ -20,7 +20,7 @@ from unisocket import (
 from unisocket._runtime import cancelled, default_adapter
 from unisocket.testing.conformance._case import add_case, case
 from unisocket.testing.conformance._common import GOODBYE, seen, sleep, until
-from unisocket.testing.script import Recorder, equal, generated, now, numbered, raises_async
+from unisocket.testing.script import Recorder, equal, generated, now, numbered, raises, raises_async
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -498,6 +498,32 @@ async def test_TimeoutError_is_that_of_the_language_where_there_is_one(connect: 
     async with unisocket.connect(peer.url) as ws:
         error = await raises_async(TimeoutError, ws.recv(timeout=0.01))
     assert language is None or isinstance(error, language)
+
+
+@case("contract 3: recv(): a mistake leaves the connection as it was")
+async def test_recv_with_a_timeout_that_is_none_raises_and_the_next_receives(connect: "Connect", peer: "Peer") -> None:
+    """It waits for nothing then."""
+    async with unisocket.connect(peer.url) as ws:
+        await raises_async(TypeError, ws.recv(timeout="soon"))  # type: ignore[arg-type]
+        await ws.send("1")
+        equal(await ws.recv(), "1")
+
+
+@case("contract 3: max_queue is a number of messages")
+async def test_connect_with_a_max_queue_that_is_none_raises_ValueError(connect: "Connect", peer: "Peer") -> None:
+    """Before anything is opened."""
+    for wrong in (0, -1, None, "16"):
+        raises(ValueError, lambda wrong=wrong: unisocket.connect(peer.url, max_queue=wrong))  # type: ignore[misc]
+
+
+@case("contract 3: `async with connect()` has one connection")
+async def test_connect_that_has_a_connection_opens_no_second_one(connect: "Connect", peer: "Peer") -> None:
+    """Leaving would close one of them only."""
+    opening = unisocket.connect(peer.url)
+    async with opening as ws:
+        await raises_async(ConcurrencyError, opening.__aenter__())
+        await ws.send("1")
+        equal(await ws.recv(), "1")
 
 
 @case("contract 3: recv(timeout): the message that comes in time is returned")
