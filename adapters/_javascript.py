@@ -148,12 +148,21 @@ class JavaScriptTransport(Transport):
         def on_open(event: "Any") -> None:
             sink.opened(raw.protocol, raw.extensions)
 
-        def on_message(event: "Any") -> None:
-            data = event.data
-            if isinstance(data, str):
-                sink.text(data)
+        def on_message(event: "Any", again: bool = True) -> None:
+            try:
+                data = event.data
+                tell = sink.text
+                if not isinstance(data, str):
+                    data = bytes_in(data, sink.view)
+                    tell = sink.binary
+            except MemoryError:
+                if again:  # MicroPython 1.28 gets itself more memory, and fails all the same
+                    on_message(event, False)
+                else:
+                    self.abort()
+                    sink.closed(NO_HANDSHAKE, "", False, "no memory for a message")
             else:
-                sink.binary(bytes_in(data, sink.view))
+                tell(data)
 
         def on_error(event: "Any") -> None:
             if self._timer is None:

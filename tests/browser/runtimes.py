@@ -39,9 +39,9 @@ def serve_folder(wheel: Path, folder: Path) -> Path:
 
     Returns:
         The folder. In it are `brython/` with `brython.js` and `brython_stdlib.js`, `pyodide/` with
-        `pyodide.mjs` and micropip, `micropython/` with `micropython.mjs`, `pyscript/` with `core.js`;
-        the wheel, for Pyodide and PyScript; `unisocket.brython.js`, all parts of it, for Brython;
-        `lib.json`, an object of file names and sources, for the /lib of MicroPython.
+        `pyodide.mjs` and micropip, `micropython/` and `pyscript-micropython/` with `micropython.mjs`,
+        `pyscript/` with `core.js`; the wheel, for Pyodide and PyScript; `unisocket.brython.js`, all
+        parts of it, for Brython; `lib.json`, an object of file names and sources, for the /lib of MicroPython.
 
     Raises:
         MissingError: There is no npm.
@@ -50,6 +50,7 @@ def serve_folder(wheel: Path, folder: Path) -> Path:
     copies = {
         "pyodide": pyodide_with_micropip(),
         "micropython": npm / "@micropython/micropython-webassembly-pyscript",
+        "pyscript-micropython": npm / "micropython-of-pyscript",  # that which PyScript loads if it is not told
         "pyscript": npm / "@pyscript/core/dist",
     }
     for name, source in copies.items():
@@ -79,7 +80,7 @@ def node() -> str:
 
 
 def old_node() -> str:
-    """Return a Node 20, from the wheel that PyPI has of it.
+    """Return a Node 20, from its wheel.
 
     Raises:
         MissingError: There is no wheel of it for this machine.
