@@ -12,7 +12,7 @@ MicroPython; and where there is no PyScript, too.
 
 from unisocket import _websocket
 from unisocket._checks import HANDLERS, checked_handler
-from unisocket._runtime import default_adapter
+from unisocket._runtime import default_adapter, is_coroutine
 from unisocket.adapters._javascript import JavaScriptAdapter, JavaScriptTransport
 from unisocket.compat._native import bytes_of_buffer, copied, put_in
 
@@ -45,7 +45,12 @@ class WebSocketEvent:
 
     Args:
         event: An event of unisocket, of JavaScript, or whatever has such attributes.
+
+    Attributes:
+        _event: That event; a handler's is JavaScript's, where there is one.
     """
+
+    _ours: "Any" = None  # unisocket's event, where `_event` is JavaScript's: what it has is taken from it
 
     def __init__(self, event: "Any") -> None:
         object.__setattr__(self, "_event", event)
@@ -53,10 +58,15 @@ class WebSocketEvent:
     def __getattr__(self, name: str) -> "Any":
         if name == "_event":  # not made by __init__
             raise AttributeError(name)
-        value = getattr(self._event, name)
+        ours = self._ours
+        # What is to be stopped are JavaScript's listeners; and Brython's events all have `data`.
+        known = ours is not None and name != "stopImmediatePropagation" and (name == "data" or hasattr(ours, name))
+        value = getattr(ours if known else self._event, name)
         if name == "data" and not isinstance(value, (str, memoryview)):
             data = value if isinstance(value, (bytes, bytearray)) else bytes_of_buffer(value)
-            return value if data is None else memoryview(data)
+            if data is not None:
+                return memoryview(data)
+            return value.to_py() if hasattr(value, "to_py") else value
         # What a handler gets for the socket is what `_js_websocket` is.
         return value._js_websocket if isinstance(value, _Socket) else value
 
@@ -93,7 +103,7 @@ class WebSocket:
     def __init__(self, url: str, protocols: "str | Sequence[str] | None" = None, **handlers: "Any") -> None:
         for name in HANDLERS:
             checked_handler(name, handlers.get(name))
-        websocket = _Socket(url, protocols or None, adapter=_letting_blobs_pass(default_adapter()))
+        websocket = _Socket(url, protocols or None)
         object.__setattr__(self, "_websocket", websocket)
         object.__setattr__(self, "_js_websocket", websocket._js_websocket)
         object.__setattr__(self, "_handlers", {})
@@ -111,12 +121,15 @@ class WebSocket:
         if name in HANDLERS:
             checked_handler(name, value)
             self._handlers[name] = value
-            setattr(self._websocket, name, None if value is None else lambda event: value(WebSocketEvent(event)))
+            setattr(self._websocket, name, None if value is None else lambda event: _call(value, event))
             return
+        if name.startswith("__"):  # JavaScript's `__proto__` is what the object is
+            raise AttributeError("a WebSocket has no attribute " + name + " to be set")
         target = self._js_websocket
         # Where JavaScript would throw, which MicroPython cannot catch, Reflect.set() says False.
+        probed = target is not self._websocket and name != "binaryType"  # of which Chromium's console would complain
         bridge = getattr(default_adapter(), "bridge", None)
-        if target is not self._websocket and bridge is not None and not bridge.scope.Reflect.set(target, name, None):
+        if probed and bridge is not None and not bridge.scope.Reflect.set(target, name, None):
             raise AttributeError("the attribute " + name + " of a WebSocket can only be read")
         setattr(target, name, value)
 
@@ -147,6 +160,18 @@ class WebSocket:
         return repr(self._websocket)
 
 
+def _call(handler: "Any", event: "Any") -> None:
+    """Call a handler with the event that it is to get."""
+    websocket = event.target
+    raw = websocket._js_events.get(event.type)
+    wrapped = WebSocketEvent(event if raw is None else raw)
+    if raw is not None:
+        object.__setattr__(wrapped, "_ours", event)
+    result = handler(wrapped)
+    if result is not None and is_coroutine(result):
+        websocket._start([result], event)  # not by the caller: see Listeners.dispatch()
+
+
 class _Socket(_websocket.WebSocket):
     """The socket beneath, which has no handlers of the user's.
 
@@ -156,6 +181,35 @@ class _Socket(_websocket.WebSocket):
     """
 
     _kind = "arraybuffer"
+
+    def __init__(self, url: str, protocols: "Any") -> None:
+        self._js_events: dict[str, Any] = {}  # by type: JavaScript's events of those that are being delivered
+        super().__init__(url, protocols, adapter=self._over(default_adapter()))
+
+    def _over(self, adapter: "Adapter") -> "Adapter":
+        """Return an adapter that notes JavaScript's events, and lets what is no buffer come as it is: Blobs."""
+        if not isinstance(adapter, JavaScriptAdapter):
+            return adapter
+        copy = copied(adapter)
+        bridge: Any = copied(adapter.bridge)
+        copy.bridge = bridge
+        bytes_in, listener = bridge.bytes_in, bridge.listener
+        bridge.bytes_in = lambda data, view: bytes_in(data, view) if hasattr(data, "byteLength") else data
+        bridge.listener = lambda callback: listener(self._noting(callback))
+        return copy
+
+    def _noting(self, callback: "Any") -> "Any":
+        """Return a listener that notes the event of JavaScript, and calls another."""
+
+        def note(event: "Any") -> None:
+            if self._held is not None:
+                self._held.append((note, event))
+                return
+            self._js_events[event.type] = event
+            callback(event)
+            self._js_events.pop("message", None)  # it may be large
+
+        return note
 
     @property
     def binaryType(self) -> str:
@@ -180,17 +234,8 @@ class _Socket(_websocket.WebSocket):
             return memoryview(bytearray(data) if type(data) is bytes else data)
         return data  # a Blob
 
-
-def _letting_blobs_pass(adapter: "Adapter") -> "Adapter":
-    """Let what is no buffer come as it is: the messages are Blobs if the program said so."""
-    if isinstance(adapter, JavaScriptAdapter):
-        copy = copied(adapter)
-        bridge: Any = copied(adapter.bridge)
-        copy.bridge = bridge
-        bytes_in = bridge.bytes_in
-        bridge.bytes_in = lambda data, view: bytes_in(data, view) if hasattr(data, "byteLength") else data
-        return copy
-    return adapter
+    def __repr__(self) -> str:
+        return super().__repr__().replace("_Socket", "WebSocket", 1)
 
 
 def _bytes_of(data: "Any") -> bytes:
@@ -199,12 +244,28 @@ def _bytes_of(data: "Any") -> bytes:
     if taken is not None:
         return taken
     try:
-        items = list(data)
+        items = None if _is_no_array(data) else list(data)
     except TypeError:
         items = None
     if items is None:
         raise TypeError("send() takes str, bytes-like data or a sequence of ints, not " + type(data).__name__)
-    for item in items:
-        if not isinstance(item, int) or not 0 <= item <= 255:
-            raise ValueError("a sequence to send has ints from 0 to 255, and this one has %r" % (item,))
-    return bytes(items)
+    numbers = [_number(item) for item in items]
+    for number in numbers:
+        if not isinstance(number, int) or not 0 <= number <= 255:
+            raise ValueError("a sequence to send has ints from 0 to 255, and this one has %r" % (number,))
+    return bytes(numbers)
+
+
+def _number(item: "Any") -> "Any":
+    """Return the int for which an item stands, if there is one."""
+    if isinstance(item, bool):  # which is no int in MicroPython
+        return int(item)
+    return item if isinstance(item, int) or not hasattr(item, "__index__") else item.__index__()
+
+
+def _is_no_array(data: "Any") -> bool:
+    """Whether this is an object of JavaScript that is no array: to iterate over it may throw."""
+    bridge = getattr(default_adapter(), "bridge", None)
+    if bridge is None or type(data) is not type(bridge.scope.JSON):
+        return False
+    return not bridge.scope.Array.isArray(data)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 __all__ = ("WebSocket", "supported")
 
+# What the parameters of `bind()` are called in Brython's documentation and in its source.
+_NAMES = {"evt": "type", "event": "type", "function": "listener", "callback": "listener"}
+
 
 class WebSocket(_websocket.WebSocket):
     """`unisocket.WebSocket`, with the habits of Brython's.
@@ -19,7 +22,24 @@ class WebSocket(_websocket.WebSocket):
 
     Args:
         url, protocols, adapter, handlers: As for `unisocket.WebSocket`.
+        host: Another name of `url`.
     """
+
+    def __init__(
+        self, url: str | None = None, protocols: "Any" = None, *, host: str | None = None, **options: "Any"
+    ) -> None:
+        super().__init__(host if url is None else url, protocols, **options)  # type: ignore[arg-type]
+
+    def bind(self, *arguments: "Any", **named: "Any") -> "Any":
+        """Call a function (`function=` or `callback=`) for each event of a type (`evt=` or `event=`).
+
+        See `unisocket.WebSocket.bind`.
+        """
+        return super().bind(*arguments, **_renamed(named))
+
+    def unbind(self, *arguments: "Any", **named: "Any") -> None:
+        """Remove a function, or all that were bound; takes what `bind()` takes."""
+        super().unbind(*arguments, **_renamed(named))
 
     def send(self, data: "Any") -> None:
         """Send a message; see `unisocket.WebSocket.send`.
@@ -47,3 +67,7 @@ class WebSocket(_websocket.WebSocket):
             if functions:
                 bound[type] = functions
         return bound
+
+
+def _renamed(named: "dict[str, Any]") -> "dict[str, Any]":
+    return {_NAMES.get(name, name): value for name, value in named.items()}
