@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -325,6 +326,132 @@ result = [Empty(2).grow(1), Empty(amount=5).grow(by=2, twice=True), list(later()
     assert not {"Docstring", "again", "twofold"} & set(re.findall(r"\w+", minify(program)))
 
 
+def test_minify_shortens_private_globals_and_nothing_of_the_same_name() -> None:
+    program = """
+import math as _math
+from os import path as _path, _exit
+_number, _step = 1, 2
+_table = {"_table": _number}
+_total = 0
+_shadowed = "global"
+_in_class = _in_comprehension = 3
+_a = "short already"
+
+def _twice(function):
+    return lambda *values: 2 * function(*values)
+
+@_twice
+def _double(value, step=_step):
+    return value + step
+
+class _Shown:
+    _in_class = _number
+    _twice = "attribute"
+    there = [_number for _in_comprehension in "ab"], _in_comprehension
+
+    def _double(self, *, _step=_step):
+        return self._in_class, self._twice, _step, _double(_step)
+
+def count(_number):
+    global _total
+    _total += _step
+    def again():
+        global _total
+        _total += _number
+        return lambda: _total
+    return again()()
+
+def shadow():
+    _shadowed = "local"
+    return [_shadowed for _ in range(_step)]
+
+def caught():
+    try:
+        raise ValueError(_step)
+    except ValueError as _path:
+        return str(_path)
+
+try:
+    raise ValueError(_number)
+except ValueError as _error:
+    error = f"{_error!r:>{_step}} {_number}" + "%s _step" % _step
+for _letter in "ab":
+    last = _letter
+del _letter
+result = [
+    count(5), count(_number=6), _Shown()._double(_step=7), _Shown.there, repr(_Shown())[:20], dict(_table=_table),
+    shadow(), caught(), error, last, _math.pi, _path.sep, _a, callable(_exit), [_total for _ in range(_step)],
+]
+"""
+    outcomes = []
+    for text in (program, minify(program)):
+        names: dict[str, object] = {}
+        exec(compile(text, "program", "exec"), names)  # noqa: S102
+        outcomes.append(names["result"])
+    assert outcomes[0] == outcomes[1]
+    words = Counter(re.findall(r"\w+", minify(program)))
+    assert not {"_math", "_total", "_letter", "_error"} & set(words)
+    assert words["_exit"] == 1  # `from os import _exit as ...`
+    assert minify(minify(program)) == minify(program)
+
+
+def test_minify_renames_what_only_a_function_knows() -> None:
+    program = """
+class Public:
+    limit = 3
+
+    def method(self, given, last=limit):
+        limit = given + last
+        return limit
+
+    def unused(self, *positional, keyword=limit, **named):
+        try:
+            return positional[keyword], named["given"]
+        except IndexError as outside:
+            return str(outside), 1
+        return 1, *positional
+
+result = [Public().method(1), Public().unused(1, 2, 3, 4, given=5), Public().unused(keyword=0)]
+"""
+    outcomes = []
+    for text in (program, minify(program)):
+        names: dict[str, object] = {}
+        exec(compile(text, "program", "exec"), names)  # noqa: S102
+        outcomes.append(names["result"])
+    assert outcomes[0] == outcomes[1]
+    assert not {"self", "positional", "named", "outside"} & set(re.findall(r"\w+", minify(program)))
+    assert "return(1,*" in minify(program)
+
+
+@pytest.mark.parametrize("runtime", ["brython", "micropython"])
+def test_no_module_uses_a_private_global_of_another(runtime: str) -> None:
+    modules = {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): ast.parse(source)
+        for part in PARTS
+        for path, source in sources(runtime, part).items()
+    }
+    used = []
+    for name, tree in modules.items():
+        known = {}  # under which name it knows which module
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                known.update({alias.asname or alias.name: alias.name for alias in node.names})
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    if full in modules:
+                        known[alias.asname or alias.name] = full
+                    elif node.module in modules and alias.name.startswith("_") and alias.name != "__version__":
+                        used.append(f"{name}: {full}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr):
+                full = f"{known.get(ast.unparse(node.value))}.{node.attr}"
+                if full.startswith("unisocket") and full not in modules:
+                    used.append(f"{name}: {full}")
+    assert used == []
+    assert "unisocket._runtime" in modules
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_minify_keeps_the_names_that_a_star_imports(part: str) -> None:
     found = 0
@@ -547,7 +674,7 @@ async def main(report, faults):
                 import unisocket
             except ImportError as error:
                 said.append(str(error))
-        report(json.dumps([said, "unisocket" in sys.modules]))
+        report(json.dumps([said, [name for name in sys.modules if name.split(".")[0] == "unisocket"]]))
         for module in list(sys.modules):
             if module.startswith("unisocket"):
                 del sys.modules[module]
@@ -585,7 +712,7 @@ for _ in range(2):
         import unisocket
     except ImportError as error:
         print(error)
-print([name for name in sys.modules if name == "unisocket"])
+print([name for name in sys.modules if name.split(".")[0] == "unisocket"])
 """
 
 
