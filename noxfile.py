@@ -117,18 +117,19 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """CPython beside its peers; `-- --write docs/performance.md` writes what was measured, `-- --quick` is quick."""
+    """CPython beside its peers, written into docs/performance.md; `-- --quick` is quick, and only prints."""
     install_wheel(session, "bench")
     # Not -P: the programs of bench/ import one another.
-    session.run("python", "bench/cpython.py", *session.posargs)
+    session.run("python", "bench/cpython.py", *(session.posargs or ["--write", "docs/performance.md"]))
 
 
 @nox.session(name="bench-browser")
 def bench_browser(session: nox.Session) -> None:
-    """The browser's Pythons beside what they bring; `-- --write docs/performance-browser.md`, `-- --quick`."""
+    """The browser's Pythons beside what they bring, into docs/performance-browser.md; `-- --quick` only prints."""
     wheel = install_wheel(session, "test")
     provide_browser(session)
-    session.run("python", "bench/browsers.py", "--wheel", str(wheel), *session.posargs)
+    options = session.posargs or ["--write", "docs/performance-browser.md"]
+    session.run("python", "bench/browsers.py", "--wheel", str(wheel), *options)
 
 
 @nox.session

@@ -74,7 +74,7 @@ TIMES_PYSCRIPT = 100
 HEAD = """# Performance in the browser
 
 What unisocket costs in Brython, Pyodide and MicroPython, beside what one could do without it. This page is made
-by `nox -s bench-browser -- --write docs/performance-browser.md`.
+by `nox -s bench-browser`.
 
 All that is compared was measured in one page: the contestants take turns, each on a connection of its own, and
 each round begins with another of them. The server, a process of its own, does nothing but move bytes. Ratios are

@@ -63,7 +63,7 @@ PEERS = ("unisocket", "websockets", "aiohttp", "picows", "aiofastnet", "websocke
 HEAD = """# Performance
 
 What CPython's adapter costs, beside other libraries. This page is made by
-`python bench/cpython.py --write docs/performance.md`.
+`nox -s bench`.
 
 All that is compared was measured in one run: the contestants take turns, each measurement has a process of its
 own, and the server, in another, does nothing but move bytes. A ratio is the median of the ratios of all rounds.
