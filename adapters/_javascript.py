@@ -156,7 +156,7 @@ class JavaScriptTransport(Transport):
                     data = bytes_in(data, sink.view)
                     tell = sink.binary
             except MemoryError:
-                if again:  # MicroPython 1.28 gets itself more memory, and fails all the same
+                if again:  # see usv_string() of MicroPython
                     on_message(event, False)
                 else:
                     self.abort()

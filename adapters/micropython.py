@@ -257,7 +257,10 @@ def cancelled() -> "Any":
 
 def usv_string(text: str) -> str:
     """Join surrogate pairs, replace lone ones by U+FFFD (WHATWG Infra, scalar value string)."""
-    encoded = text.encode()
+    try:
+        encoded = text.encode()
+    except MemoryError:
+        encoded = text.encode()  # 1.28 gets itself more memory, and fails all the same
     if b"\xed" not in encoded:  # the first byte of every surrogate
         return text
     characters: list[str] = []

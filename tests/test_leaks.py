@@ -51,9 +51,9 @@ def wasm_memory():
     if BRYTHON:
         return 0
     if sys.implementation.name == "micropython":
-        from unisocket.adapters.micropython import _bridge
+        from unisocket._runtime import default_adapter
 
-        return _bridge._heap._look().length
+        return default_adapter().bridge._heap._look().length
     import pyodide_js
 
     return pyodide_js._module.HEAP8.length
