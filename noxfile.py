@@ -27,15 +27,13 @@ FIND_BROWSER = "from browser.chromium import find; print(find() or '')"
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint, typing, package, this CPython, the newest other one that is there, all browser runtimes."""
+    """Lint, typing, package, this CPython, all browser runtimes; other CPythons are for the session `cpython`."""
     wheel = install_wheel(session, "lint", "typing")
     check_style(session)
     check_types(session, wheel)
     provide_browser(session)
     provide_display(session)
     pytest(session, wheel)
-    # The others are for the session `cpython`: all of this is to take less than a quarter of an hour.
-    test_other_cpythons(session, wheel, other_cpythons()[-1:])
 
 
 @nox.session
@@ -72,7 +70,7 @@ def cpython(session: nox.Session) -> None:
     wheel = install_wheel(session, "test")
     provide_display(session)
     pytest(session, wheel, "-m", "not browser")
-    test_other_cpythons(session, wheel, other_cpythons())
+    test_other_cpythons(session, wheel)
 
 
 @nox.session
@@ -219,9 +217,9 @@ def pytest(session: nox.Session, wheel: Path, *arguments: str, python: str = "py
     session.run(*command, external=python != "python")
 
 
-def test_other_cpythons(session: nox.Session, wheel: Path, names: list[str]) -> None:
-    """Run the tests that need no browser on further CPythons."""
-    for name in names:
+def test_other_cpythons(session: nox.Session, wheel: Path) -> None:
+    """Run the tests that need no browser on the other CPythons that are there."""
+    for name in other_cpythons():
         folder = Path(session.create_tmp()) / Path(name).name
         session.run(name, "-m", "venv", "--clear", str(folder), external=True)
         (python,) = (str(path) for path in folder.glob("*/*") if path.stem == "python")
