@@ -2,17 +2,8 @@
 
 from collections.abc import Mapping
 
-from unisocket.adapters import Adapter
-from unisocket.adapters._language import (
-    Queue,
-    async_next,
-    cancelled,
-    clock,
-    is_coroutine,
-    quick_getter,
-    takes_nothing,
-    usv_string,
-)
+from unisocket.adapters import Adapter, _language
+from unisocket.adapters._language import *  # noqa: F403  what `_runtime` asks for
 from unisocket.errors import InvalidURLError
 
 TYPE_CHECKING = False
@@ -23,18 +14,8 @@ if TYPE_CHECKING:
 
     from unisocket.adapters import Runtime, Sink, Transport
 
-__all__ = (
-    "CPythonAdapter",
-    "Queue",
-    "TkDispatch",
-    "async_next",
-    "cancelled",
-    "clock",
-    "is_coroutine",
-    "quick_getter",
-    "takes_nothing",
-    "usv_string",
-)
+__all__: tuple[str, ...] = ("CPythonAdapter", "TkDispatch")
+__all__ += _language.__all__
 
 NAME = "cpython"
 supported = True
@@ -293,7 +274,7 @@ class TkDispatch:
     def __init__(self, root: "Any", interval: float = 0.01) -> None:
         self._root = root
         self._interval = max(1, round(interval * 1000))  # milliseconds
-        self._queue: Queue[Callable[[], Any]] = Queue()
+        self._queue: _language.Queue[Callable[[], Any]] = _language.Queue()
         self._destroyed = False
         root.bind("<Destroy>", self._on_destroy, add=True)
         self._poll()

@@ -8,34 +8,16 @@ import js
 from pyodide.ffi import can_run_sync, create_once_callable, create_proxy, to_js
 from pyodide.ffi import run_sync as wait
 
-from unisocket.adapters import Timer
+from unisocket.adapters import Timer, _language
 from unisocket.adapters._asyncio import AsyncioFuture, AsyncioRuntime
 from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, keep, let_go, reported
-from unisocket.adapters._language import (
-    Queue,
-    async_next,
-    cancelled,
-    clock,
-    is_coroutine,
-    quick_getter,
-    takes_nothing,
-    usv_string,
-)
+from unisocket.adapters._language import *  # noqa: F403  what `_runtime` asks for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = (
-    "PyodideAdapter",
-    "Queue",
-    "async_next",
-    "cancelled",
-    "clock",
-    "is_coroutine",
-    "quick_getter",
-    "takes_nothing",
-    "usv_string",
-)
+__all__: tuple[str, ...] = ("PyodideAdapter",)
+__all__ += _language.__all__
 
 NAME = "pyodide"
 supported = hasattr(js, "WebSocket")

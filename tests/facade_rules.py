@@ -10,8 +10,8 @@ from functools import partial
 import unisocket.compat.brython
 import unisocket.compat.pyscript
 from unisocket import Event, InvalidStateError, MessageEvent, on_handler_error
-from unisocket._runtime import default_adapter
 from unisocket.testing.conformance import Case
+from unisocket.testing.conformance._common import until
 from unisocket.testing.runner import run_cases
 from unisocket.testing.script import Peer, Recorder, equal, raises
 
@@ -525,7 +525,11 @@ async def test_events_have_what_those_of_javascript_have(peer: Peer) -> None:
 
     ws = WebSocket(peer.url, onopen=begin, onmessage=note, onclose=end)
     await Recorder(ws._websocket).closed()
-    await default_adapter().runtime().sleep(0.1)  # for the last handler
+
+    def all_dispatched() -> bool:
+        return events[-1].type == "close" and not getattr(events[-1], "eventPhase", 0)
+
+    await until(all_dispatched, "the end of the last dispatch")
     equal([event.type for event in (events[0], events[-1])], ["open", "close"])
     messages = events[1:-1]
     equal([event.data for event in messages[:-1]], made + texts)

@@ -254,6 +254,18 @@ def test_micropython_files_have_at_most_60_kB() -> None:
     assert sum(len(text.encode()) for text in micropython_files().values()) <= 60_000
 
 
+def shortened(program: str) -> str:
+    """Return a program minified, which has the same `result`."""
+    short = minify(program)
+    results = []
+    for text in (program, short):
+        names: dict[str, object] = {}
+        exec(compile(text, "program", "exec"), names)  # noqa: S102
+        results.append(names["result"])
+    assert results[0] == results[1]
+    return short
+
+
 def test_minify_keeps_what_a_program_does() -> None:
     program = '''
 """Docstring."""
@@ -316,14 +328,9 @@ def later():
 
 result = [Empty(2).grow(1), Empty(amount=5).grow(by=2, twice=True), list(later()), count]
 '''
-    outcomes = []
-    for text in (program, minify(program)):
-        names: dict[str, object] = {}
-        exec(compile(text, "program", "exec"), names)  # noqa: S102
-        outcomes.append(names["result"])
-    assert outcomes[0] == outcomes[1]
-    assert len(minify(program)) < len(program) / 1.5
-    assert not {"Docstring", "again", "twofold"} & set(re.findall(r"\w+", minify(program)))
+    short = shortened(program)
+    assert len(short) < len(program) / 1.5
+    assert not {"Docstring", "again", "twofold"} & set(re.findall(r"\w+", short))
 
 
 def test_minify_shortens_private_globals_and_nothing_of_the_same_name() -> None:
@@ -383,16 +390,11 @@ result = [
     shadow(), caught(), error, last, _math.pi, _path.sep, _a, callable(_exit), [_total for _ in range(_step)],
 ]
 """
-    outcomes = []
-    for text in (program, minify(program)):
-        names: dict[str, object] = {}
-        exec(compile(text, "program", "exec"), names)  # noqa: S102
-        outcomes.append(names["result"])
-    assert outcomes[0] == outcomes[1]
-    words = Counter(re.findall(r"\w+", minify(program)))
+    short = shortened(program)
+    words = Counter(re.findall(r"\w+", short))
     assert not {"_math", "_total", "_letter", "_error"} & set(words)
     assert words["_exit"] == 1  # `from os import _exit as ...`
-    assert minify(minify(program)) == minify(program)
+    assert minify(short) == short
 
 
 def test_minify_renames_what_only_a_function_knows() -> None:
@@ -413,14 +415,9 @@ class Public:
 
 result = [Public().method(1), Public().unused(1, 2, 3, 4, given=5), Public().unused(keyword=0)]
 """
-    outcomes = []
-    for text in (program, minify(program)):
-        names: dict[str, object] = {}
-        exec(compile(text, "program", "exec"), names)  # noqa: S102
-        outcomes.append(names["result"])
-    assert outcomes[0] == outcomes[1]
-    assert not {"self", "positional", "named", "outside"} & set(re.findall(r"\w+", minify(program)))
-    assert "return(1,*" in minify(program)
+    short = shortened(program)
+    assert not {"self", "positional", "named", "outside"} & set(re.findall(r"\w+", short))
+    assert "return(1,*" in short
 
 
 @pytest.mark.parametrize("runtime", ["brython", "micropython"])

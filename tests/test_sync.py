@@ -887,31 +887,20 @@ def test_handler_that_raises_SystemExit_stops_nobody_else(peer: BlockingPeer, mo
 # Signals
 
 WAITS = """
-    import sys, threading, time
-    from unisocket import ConcurrencyError, TimeoutError
+    import sys, threading
     from unisocket.sync import connect
 
     def tell_when_main_waits():
-        while True:
-            try:
-                ws.recv(timeout=0.01)
-            except TimeoutError:
-                time.sleep(0.01)
-            except ConcurrencyError:
-                print("waiting", flush=True)
-                return
+        while not ws._connection.websocket._transport.shared._reading_here:
+            pass
+        print("waiting", flush=True)
 
     with connect(sys.argv[1]) as ws:
         threading.Thread(target=tell_when_main_waits).start()
-        waits = True
-        while waits:
-            try:
-                ws.recv()
-            except ConcurrencyError:
-                pass
-            except KeyboardInterrupt:
-                print("interrupted", flush=True)
-                waits = False
+        try:
+            ws.recv()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
         print(*[ws.recv() for _ in range(3)], flush=True)
         ws.recv()
 """
