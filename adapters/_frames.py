@@ -250,6 +250,13 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                 with contextlib.suppress(OSError):  # it may be lost already, which will be told
                     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    async def handshake(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().handshake(*args, **options)
+        except asyncio.CancelledError:
+            if not self.established:  # else a handler of "open" has ended the loop, and `websockets` would abort
+                raise
+
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -22,13 +22,13 @@ def is_coroutine(result: "Any") -> bool:
 
 
 def takes_nothing(function: "Any") -> bool:
-    """Whether a function, lambda or bound method has no parameter; other callables get the event."""
+    """Whether a function, lambda or bound method has no place for the event; other callables get it."""
     import inspect  # which takes longer to import than all of this package
 
     if not (inspect.isfunction(function) or inspect.ismethod(function)):
         return False
     try:
-        return not inspect.signature(function).parameters
+        return all(each.kind >= each.KEYWORD_ONLY for each in inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # it cannot be read
         return False
 

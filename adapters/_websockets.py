@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import ipaddress
 import weakref
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 import websockets.asyncio.client
+from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.protocol import OPEN
 from websockets.proxy import get_proxy
@@ -151,7 +153,7 @@ class CPythonTransport(Transport):
             close_timeout=adapter.close_timeout,
             ping_interval=None,  # the connection has its own, which tells at once
             max_size=adapter.max_size,
-            create_connection=self._make,  # type: ignore[arg-type]
+            create_connection=functools.partial(self._make, url),  # type: ignore[arg-type]
             **options,
         )
         async with asyncio.timeout(adapter.open_timeout):
@@ -161,11 +163,13 @@ class CPythonTransport(Transport):
                 )
             await connect
 
-    def _make(self, *args: Any, **options: Any) -> "Connection":
+    def _make(self, url: str, protocol: ClientProtocol, **options: Any) -> "Connection":
         from unisocket.adapters import _blocking, _cpython
 
+        if url.endswith("?"):  # a query that is empty, which `websockets` takes for none
+            protocol.uri.path += "?"
         kind = _blocking.SharedConnection if _cpython.background.runs_here() else Connection
-        self.raw = kind(self, *args, **options)
+        self.raw = kind(self, protocol, **options)
         return self.raw
 
     # What the socket asks for; while it is open, `raw` is what sends
@@ -191,7 +195,8 @@ class CPythonTransport(Transport):
 
     def abort(self) -> None:
         self.sink = None
-        if self._task is not None:
+        established = self.raw is not None and self.raw.established
+        if self._task is not None and not established:
             self._task.cancel()
         elif self.raw is not None:
             self.raw.drop()

@@ -90,7 +90,7 @@ _Method: "Any" = type(_runtime.spawn)
 
 
 def takes_nothing(function: "Any") -> bool:
-    """Whether a function, lambda or bound method has no parameter; other callables get the event."""
+    """Whether a function, lambda or bound method has no place for the event; other callables get it."""
     own = 0
     if type(function) is _Method:
         function = function.__func__
@@ -98,8 +98,7 @@ def takes_nothing(function: "Any") -> bool:
     if type(function) is not _Function:
         return False
     code = function.__code__
-    variable = code.co_flags & 0x0C  # *args, **kwargs
-    return not variable and code.co_argcount + code.co_kwonlyargcount == own
+    return code.co_argcount == own and not code.co_flags & 4  # *args
 
 
 # Brython 3.15 notes the frame of whoever awaits, to put it back; `async for` does so when __anext__ has begun, and

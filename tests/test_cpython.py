@@ -325,6 +325,26 @@ async def test_keyboard_interrupt_in_a_handler_leaves_through_the_loop(base_url:
     await peer.close()
 
 
+async def test_socket_whose_open_handler_ends_the_program_says_goodbye(base_url: str) -> None:
+    peer = await session(base_url)
+    done = await asyncio.to_thread(
+        run_program,
+        """
+        import sys, unisocket
+        def on_open(event):
+            raise SystemExit(7)
+        ws = unisocket.WebSocket(sys.argv[1], onopen=on_open)
+        ws.onerror = ws.onclose = print
+        unisocket.run()
+        """,
+        peer.url,
+    )
+    assert "error" not in done.stdout
+    assert "code=1001" in done.stdout
+    assert (await peer.wait_for("close"))[0]["code"] == 1001
+    await peer.close()
+
+
 async def test_handler_that_raises_cancelled_error_is_no_error(base_url: str) -> None:
     peer = await session(base_url)
     errors_seen: list[object] = []

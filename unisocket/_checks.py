@@ -3,7 +3,7 @@
 Every mistake is found here, in Python, before anything foreign is called: so it raises the same
 exception with the same words in every runtime.
 
-What is of a subclass of str becomes a str, by a slice: JavaScript would not know it.
+What is of a subclass of str or bytes becomes one of these, by a slice: JavaScript would not know it.
 """
 
 from unisocket import _runtime
@@ -48,17 +48,26 @@ def checked_url(url: str, adapter: "Adapter") -> str:
     href = adapter.parse_url(_runtime.usv_string(url))
     if href is None:
         raise InvalidURLError(
-            shown(url) + " is not a valid URL; it looks like ws://host:port/path, or is relative where there is a base"
+            _shown_url(url)
+            + " is not a valid URL; it looks like ws://host:port/path, or is relative where there is a base"
         )
     scheme, rest = href.split(":", 1)
     if scheme not in _SCHEMES:
         raise InvalidURLError("the URL must begin with ws:, wss:, http: or https:, not " + shown(scheme + ":"))
     if "#" in href:
-        raise InvalidURLError("the URL must not have a fragment (#): " + shown(url))
+        raise InvalidURLError("the URL must not have a fragment (#): " + _shown_url(url))
     # Chromium takes a space in a host, against the standard: look at what it made of it.
     if "%" in rest[2:].split("/", 1)[0].split("@")[-1]:
-        raise InvalidURLError("the host of the URL has a character that no host has: " + shown(url))
+        raise InvalidURLError("the host of the URL has a character that no host has: " + _shown_url(url))
     return _SCHEMES[scheme] + ":" + rest
+
+
+def _shown_url(url: str) -> str:
+    """Quote what may be no URL, but for what would be its user name, password and query."""
+    head, query, _ = url.partition("?")
+    if "@" in head:
+        head = head[: head.find(":") + 1] + "...@" + head.split("@")[-1]
+    return shown(head + query + ("..." if query else ""))
 
 
 def without_secrets(url: str) -> str:
@@ -111,7 +120,7 @@ def _sequence(protocols: "Any") -> list[str]:
     iterable = (
         isinstance(protocols, (list, tuple)) or hasattr(protocols, "__iter__") or hasattr(protocols, "__getitem__")
     )
-    if isinstance(protocols, (dict, set, bytes, bytearray, memoryview)) or not iterable:
+    if isinstance(protocols, (dict, set, frozenset, bytes, bytearray, memoryview)) or not iterable:
         raise TypeError("protocols must be a str or a sequence of str, not " + type(protocols).__name__)
     return list(protocols)
 
@@ -190,7 +199,7 @@ def checked_data(data: "Any") -> "str | bytes":
     if type(data) is bytes:
         return data
     if isinstance(data, (bytes, bytearray)):
-        return bytes(data)
+        return bytes(data if type(data) is bytearray else data[:])
     if isinstance(data, memoryview):
         if getattr(data, "contiguous", True):
             # MicroPython's have no tobytes(); in Brython bytes() fails where items are wider than a byte.

@@ -45,6 +45,8 @@ else:
     _need("Python", 3, 11)
 
 try:
+    from unisocket.adapters import Adapter
+
     if _module == "micropython":
         from unisocket.adapters import micropython as _here
     elif _module == "brython":
@@ -55,10 +57,6 @@ try:
         from unisocket.adapters import cpython as _here  # type: ignore[no-redef]
 except (ImportError, SyntaxError) as error:
     raise not_whole(error)
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from unisocket.adapters import Adapter
 
 name = _here.NAME  # "micropython", "brython", "pyodide" or "cpython"
 supported = _here.supported  # can it open a WebSocket?
@@ -85,6 +83,19 @@ def default_adapter() -> "Adapter":
     return _adapter
 
 
+def checked_adapter(adapter: "Adapter | None") -> "Adapter":
+    """Return the adapter that is given, or the default one.
+
+    Raises:
+        TypeError: It is no adapter.
+    """
+    if adapter is None:
+        return default_adapter()
+    if not isinstance(adapter, Adapter):
+        raise TypeError("an adapter must be an instance of Adapter, not %s" % (adapter,))
+    return adapter
+
+
 def use(adapter: "Adapter | str | None") -> "Adapter":
     """Set the adapter of all sockets that are given none, for the whole program.
 
@@ -97,7 +108,9 @@ def use(adapter: "Adapter | str | None") -> "Adapter":
 
     Raises:
         LookupError: No installed package offers an adapter of that name.
+        TypeError: It is something else.
     """
     global _adapter
-    _adapter = _here.load_adapter(adapter) if isinstance(adapter, str) else adapter
+    given = _here.load_adapter(adapter) if isinstance(adapter, str) else adapter
+    _adapter = None if given is None else checked_adapter(given)
     return default_adapter()

@@ -124,8 +124,7 @@ class WebSocket:
         self._listeners = Listeners(self)
         for name, handler in handlers.items():
             setattr(self, name, handler)
-        if adapter is None:
-            adapter = _runtime.default_adapter()
+        adapter = _runtime.checked_adapter(adapter)
         self._url = checked_url(url, adapter)
         self._protocols = checked_protocols(protocols)
         self._was_open = False

@@ -79,10 +79,10 @@ class connect:  # noqa: N801  a function for who uses it
             raise ValueError("max_queue is a number of messages, 1 or more")
         self._max_queue = max_queue
         self._connection: Connection | None = None
+        self._entered = False
 
     async def _open(self) -> "Connection":
-        adapter = _runtime.default_adapter() if self._adapter is None else self._adapter
-        websocket = WebSocket(*self._arguments, adapter=adapter.patient())
+        websocket = WebSocket(*self._arguments, adapter=_runtime.checked_adapter(self._adapter).patient())
         connection = Connection(websocket, self._max_queue)
         await connection._opened(self._open_timeout)
         return connection
@@ -95,13 +95,18 @@ class connect:  # noqa: N801  a function for who uses it
         return (yield from opening)
 
     async def __aenter__(self) -> "Connection":
-        if self._connection is not None:
+        if self._entered:
             raise ConcurrencyError("this connect() has a connection: make another for a second one")
-        self._connection = await self._open()
+        self._entered = True
+        try:
+            self._connection = await self._open()
+        finally:
+            self._entered = self._connection is not None
         return self._connection
 
     async def __aexit__(self, kind: "type[BaseException] | None", error: "Any", traceback: "Any") -> None:
         connection, self._connection = self._connection, None
+        self._entered = False
         if connection is not None:
             await connection.__aexit__(kind, error, traceback)
 

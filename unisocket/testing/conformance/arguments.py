@@ -63,6 +63,19 @@ CONSTRUCTOR: "list[tuple[str, Callable[[Connect], Any], type[Exception], str]]" 
         "the URL must not have a fragment (#): 'ws://127.0.0.1:9/#\\u{e9}'",
     ),
     (
+        "url_with_fragment_and_secrets",
+        lambda connect: connect("ws://somebody:password@127.0.0.1/?token#fragment"),
+        InvalidURLError,
+        "the URL must not have a fragment (#): 'ws:...@127.0.0.1/?...'",
+    ),
+    (
+        "url_unparsable_with_secrets",
+        lambda connect: connect("ws://somebody:p@ss@127.0.0.1:nine/?token"),
+        InvalidURLError,
+        "'ws:...@127.0.0.1:nine/?...' is not a valid URL; it looks like ws://host:port/path, "
+        "or is relative where there is a base",
+    ),
+    (
         "url_unparsable",
         lambda connect: connect("ws://127.0.0.1:nine/"),
         InvalidURLError,
@@ -92,6 +105,12 @@ CONSTRUCTOR: "list[tuple[str, Callable[[Connect], Any], type[Exception], str]]" 
         lambda connect: connect(NOWHERE, {"chat"}),
         TypeError,
         "protocols must be a str or a sequence of str, not set",
+    ),
+    (
+        "protocols_frozenset",
+        lambda connect: connect(NOWHERE, frozenset(("chat",))),
+        TypeError,
+        "protocols must be a str or a sequence of str, not frozenset",
     ),
     ("protocol_int", lambda connect: connect(NOWHERE, [5]), TypeError, "a subprotocol must be a str, not int"),
     (
@@ -271,6 +290,22 @@ class Text(str):  # noqa: SLOT000
 
 class Number(int):
     """An int of one's own."""
+
+
+class Octets(bytes):
+    """Bytes of one's own, with another view of what they are."""
+
+    def __bytes__(self) -> bytes:
+        return b"other"
+
+
+@case("contract 1, send: bytes; what is of a subclass is what it holds")
+async def test_send_of_a_subclass_of_bytes_sends_its_bytes(connect: "Connect", peer: "Peer") -> None:
+    """Not what bytes() would make of it."""
+    websocket, _ = await open_socket(connect, peer)
+    websocket.send(Octets(b"\x00own\xff"))
+    message = (await peer.wait_for("message"))[0]
+    equal((message["type"], message["hex"]), ("binary", "006f776eff"))
 
 
 @case("contract 1: url, protocols, data, code and reason are str and int, and so is what is of a subclass")

@@ -178,6 +178,21 @@ async def test_connect_with_adapter_opens_with_it(connect: "Connect", peer: "Pee
         equal(await ws.recv(), "hello")
 
 
+@case("contract 6: an adapter is an object, and no class")
+async def test_what_is_no_adapter_raises_TypeError(connect: "Connect", peer: "Peer") -> None:
+    """The adapter in force stays what it was."""
+    before = default_adapter()
+
+    async def refused(wrong: "Any") -> None:
+        raises(TypeError, lambda: unisocket.use(wrong))
+        raises(TypeError, lambda: connect(peer.url, adapter=wrong))
+        await raises_async(TypeError, unisocket.connect(peer.url, adapter=wrong).__aenter__())
+
+    for wrong in (5, b"name", type(before), [before]):
+        await refused(wrong)
+    assert default_adapter() is before
+
+
 _FAILED = "contract 3: opening fails: ConnectionFailedError, with what is known"
 
 # What the peer does, what is asked of it; what a runtime may know.
@@ -518,8 +533,12 @@ async def test_connect_with_a_max_queue_that_is_none_raises_ValueError(connect: 
 
 @case("contract 3: `async with connect()` has one connection")
 async def test_connect_that_has_a_connection_opens_no_second_one(connect: "Connect", peer: "Peer") -> None:
-    """Leaving would close one of them only."""
+    """Leaving would close one of them only; nor may two open at once."""
     opening = unisocket.connect(peer.url)
+    first = await start(opening.__aenter__())
+    await raises_async(ConcurrencyError, opening.__aenter__())
+    await (await first.result()).close()
+    await opening.__aexit__(None, None, None)
     async with opening as ws:
         await raises_async(ConcurrencyError, opening.__aenter__())
         await ws.send("1")

@@ -695,7 +695,16 @@ def _takes_nothing(methods: Methods) -> "Callable[[], None]":
     return function
 
 
+def _takes_no_place(methods: Methods) -> "Callable[..., None]":
+    def function(*, done: "Callable[[], None]" = methods.nothing, **others: "Any") -> None:
+        equal(others, {})
+        done()
+
+    return function
+
+
 _add_without("function_of_no_argument", _takes_nothing)
+_add_without("function_of_keywords", _takes_no_place)
 _add_without("lambda_of_no_argument", lambda methods: lambda: methods.nothing())
 _add_without("bound_method_of_no_argument", lambda methods: methods.nothing)
 
