@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from browser import runtimes
 from browser.chromium import CRASHED, Chromium
 from browser.contexts import open_context
+from filelock import FileLock, Timeout
 from selenium.common.exceptions import WebDriverException
 
 PROGRAM = """
@@ -72,3 +74,18 @@ def test_page_is_shown_after_the_tab_has_crashed(tmp_path: Path) -> None:
         browser.wait("return document.getElementById('out')?.textContent", "here")
     finally:
         browser.quit()
+
+
+def test_runtimes_are_fetched_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "package-lock.json").touch()
+    calls: list[str] = []
+
+    def call(name: str, command: list[str], environment: dict[str, str]) -> None:
+        calls.append(name)
+        with pytest.raises(Timeout):
+            FileLock(runtimes.DOWNLOADS.lock_file).acquire(timeout=0)
+
+    monkeypatch.setattr(runtimes, "ROOT", tmp_path)
+    monkeypatch.setattr(runtimes, "_call", call)
+    runtimes.npm_packages()
+    assert calls == ["npm"]

