@@ -18,7 +18,16 @@ BLOCKED_PORTS = frozenset(
     + [4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080]
 )
 
-__all__ = ("Adapter", "Future", "NoTransport", "Runtime", "Sink", "Timer", "Transport")
+__all__ = ("NO_HANDSHAKE", "Adapter", "Future", "NoTransport", "Runtime", "Sink", "Timer", "Transport", "authority_of")
+
+NO_HANDSHAKE = 1006  # RFC 6455 section 7.4.1: no close frame came
+
+_alive: list["Any"] = []  # the sockets that are not closed
+
+
+def authority_of(url: str) -> str:
+    """Return host and port of a serialised URL, without user name and password."""
+    return url.split("/", 3)[2].split("@")[-1]
 
 
 class Adapter:
@@ -61,7 +70,7 @@ class Adapter:
 
         Spec: Fetch section 2.9, port blocking.
         """
-        port = url.split("://", 1)[1].split("/", 1)[0].split("@")[-1].split("]")[-1].partition(":")[2]
+        port = authority_of(url).split("]")[-1].partition(":")[2]
         return "port " + port + " is blocked" if port and int(port) in BLOCKED_PORTS else ""
 
     def patient(self) -> "Adapter":
@@ -206,10 +215,6 @@ class Future:
         """Wake the coroutine that waits; the second time does nothing."""
         raise NotImplementedError("a future has set_result(result)")
 
-    def done(self) -> bool:
-        """Return whether there is a result, or nobody waits any more."""
-        raise NotImplementedError("a future has done()")
-
     def __await__(self) -> "Any":
         raise NotImplementedError("a future can be awaited")
 
@@ -258,8 +263,8 @@ class Runtime:
 
     def keep(self, websocket: "Any") -> None:
         """Keep a socket alive until it is let go: it lives until its close, referenced or not."""
-        raise NotImplementedError("a runtime has keep(websocket)")
+        _alive.append(websocket)
 
     def let_go(self, websocket: "Any") -> None:
         """Stop keeping a socket."""
-        raise NotImplementedError("a runtime has let_go(websocket)")
+        _alive[:] = [other for other in _alive if other is not websocket]

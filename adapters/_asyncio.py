@@ -9,7 +9,7 @@ from typing import Any
 
 from unisocket.adapters import Runtime
 
-__all__ = ("AsyncioRuntime", "report")
+EAGER = sys.version_info >= (3, 12)  # have tasks that run at once
 
 _tasks: set["asyncio.Task[Any]"] = set()  # asyncio itself holds tasks by weak references only
 
@@ -47,8 +47,7 @@ class AsyncioRuntime(Runtime):
         if loop is None:
             self._waiting: list[Callable[[], Any]] = []
         self.loop: asyncio.AbstractEventLoop = loop  # type: ignore[assignment]
-        # Eager tasks: Python 3.12 and later.
-        self.eager = loop is not None and sys.version_info >= (3, 12)
+        self.eager = EAGER and loop is not None
 
     def adopt(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to a loop from now on; called in it."""
@@ -56,6 +55,7 @@ class AsyncioRuntime(Runtime):
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
             callback()
+        self.eager = EAGER
 
     def soon(self, callback: Callable[[], Any]) -> None:
         if self.loop is None:

@@ -37,8 +37,6 @@ from unisocket.adapters._frames import BINARY, LARGE, NOTHING, TEXT, Connection,
 if TYPE_CHECKING:
     from unisocket.connection import Connection as Queued
 
-__all__ = ("SharedConnection",)
-
 IDLE = 1.0  # seconds for which a connection stays lent that nobody reads
 TICK = 0.1  # seconds after which who waits looks up: is the connection wanted back, has a signal come just before?
 TIMEVAL = struct.Struct("ll")

@@ -4,8 +4,6 @@ import mmap
 import threading
 from typing import Any
 
-__all__ = ("Buffers", "here")
-
 # How large a buffer for a larger frame may be, to be kept for the next one.
 KEPT = 2**24
 

@@ -6,8 +6,6 @@ import itertools
 import socket
 from typing import Any
 
-__all__ = ("connect_tcp",)
-
 Address = tuple[Any, ...]  # as `getaddrinfo()` has it
 
 

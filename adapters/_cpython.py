@@ -7,20 +7,17 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from typing import Any
 
 from unisocket._events import CloseEvent
 from unisocket._websocket import CLOSED
-from unisocket.adapters import NoTransport
+from unisocket.adapters import NO_HANDSHAKE, NoTransport
 from unisocket.adapters._asyncio import AsyncioRuntime
 from unisocket.errors import ConnectionClosedError
 
-__all__ = ("CPythonRuntime", "background", "run", "runtime")
-
 # RFC 6455 section 7.4.1
 GOING_AWAY = 1001  # what a program says that is being stopped
-NO_HANDSHAKE = 1006
 GOODBYE = 1.0  # seconds that it then waits
 
 ENDED = "its event loop has ended"
@@ -43,10 +40,6 @@ class CPythonRuntime(AsyncioRuntime):
         """Return the set of connections that are closed but for their TCP connection."""
         return keeper_of(self.loop).closing
 
-    def adopt(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().adopt(loop)
-        self.eager = sys.version_info >= (3, 12)
-
 
 def runtime() -> CPythonRuntime:
     """Return the services for a new socket: of the running loop, or of the next `run()`."""
@@ -54,14 +47,20 @@ def runtime() -> CPythonRuntime:
         return CPythonRuntime(asyncio.get_running_loop())
     except RuntimeError:
         pass
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
+    trio = trio_here()
+    if trio is not None:
         raise RuntimeError(
             "trio runs here, and this adapter needs asyncio: "
             "use CPythonAdapter(thread=True, dispatch=token.run_sync_soon), "
             "with token = trio.lowlevel.current_trio_token()"
         )
     return CPythonRuntime(None)
+
+
+def trio_here() -> Any:
+    """Return the module `trio`, if that is what runs in this thread."""
+    trio = sys.modules.get("trio")
+    return trio if trio is not None and trio.lowlevel.in_trio_run() else None
 
 
 class _Pending(threading.local):
@@ -90,14 +89,15 @@ _never_run: set[Any] = set()
 def _warn_of_pending() -> None:
     if _never_run:
         warnings.warn(
-            f"{_list(_never_run)} never began to connect: no event loop was running. End the program with "
+            f"{names_of(_never_run)} never began to connect: no event loop was running. End the program with "
             "unisocket.run(), or make sockets inside asyncio.run()",
             RuntimeWarning,
             stacklevel=1,
         )
 
 
-def _list(sockets: set[Any]) -> str:
+def names_of(sockets: Iterable[Any]) -> str:
+    """Name sockets in a warning."""
     return ", ".join(sorted(repr(websocket) for websocket in sockets))
 
 
@@ -130,7 +130,7 @@ class Keeper:
 
     def abandon(self, *, closed: bool = False) -> None:
         """Drop all connections: their loop ends, or is closed already."""
-        names = _list(self.sockets)
+        names = names_of(self.sockets)
         for websocket in self.sockets:
             if closed:
                 _orphan(websocket)

@@ -10,8 +10,6 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Frame
 from websockets.typing import ExtensionParameter
 
-__all__ = ("END_OF_DEFLATED", "LEVEL", "MEMORY", "Deflate", "DeflateFactory")
-
 END_OF_DEFLATED = b"\x00\x00\xff\xff"  # RFC 7692 section 7.2.2: what the sender cuts off
 
 # What is left of a message whose last block says that it is the last. The byte in the first makes an empty block of

@@ -25,7 +25,7 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 from websockets.typing import BytesLike
 
-from unisocket.adapters import Sink
+from unisocket.adapters import NO_HANDSHAKE, Sink
 from unisocket.adapters._buffers import here
 from unisocket.adapters._deflate import END_OF_DEFLATED, Deflate
 from unisocket.adapters._language import usv_string
@@ -39,15 +39,12 @@ except ImportError:  # no compiled part on this platform
 if TYPE_CHECKING:
     from unisocket.adapters._websockets import CPythonTransport
 
-__all__ = ("NOTHING", "Connection", "Refusal", "masked")
-
 # RFC 6455 section 7.4.1: no close frame came.
-NO_HANDSHAKE = 1006
 
 # First bytes of whole data frames (RFC 6455 section 5.2): FIN and opcode, and RSV1 if deflated (RFC 7692).
 TEXT, BINARY = 0x81, 0x82
 DEFLATED = 0x40
-CLOSE, PING = 0x88, 0x89
+CLOSE, PING, PONG = 0x88, 0x89, 0x8A
 NONE = -1  # no first byte
 
 TEXT_BIT = 0x01  # of the opcode of a data frame
@@ -217,7 +214,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._data: bytes | None = None
         self._position = self._round = 0
         self._buffers = here.loop
-        self._limit = float("inf") if self.protocol.max_message_size is None else self.protocol.max_message_size
+        self._limit = math.inf if self.protocol.max_message_size is None else self.protocol.max_message_size
         self._frame_limit = max(self._limit, MAX_CONTROL)
         self._text_first = self._binary_first = NONE  # the first bytes of what is cut out here
         self._deflated: tuple[int, ...] = ()  # and, where it is compressed
@@ -534,10 +531,9 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _is_orderly(self, first: int, size: int) -> bool:
         """Whether a frame may go on after these first bytes; else waiting for the rest is of no use."""
-        opcode = first & 0x0F
-        if opcode >= 8:
-            return first in (0x88, 0x89, 0x8A) and size <= MAX_CONTROL
-        return opcode <= 2 and not first & (0x30 if self.protocol.extensions else 0x70)
+        if first & CONTROL:
+            return first in (CLOSE, PING, PONG) and size <= MAX_CONTROL
+        return first & 0x0F <= 2 and not first & (0x30 if self.protocol.extensions else 0x70)
 
     def _pass_on(self, frame: bytes) -> None:
         """Let `websockets` take a frame that is not a whole data frame, and go on behind it."""

@@ -4,7 +4,7 @@ Each brings a bridge: the few things in which its way to call JavaScript differs
 object and no JavaScript exception goes further than these files.
 """
 
-from unisocket.adapters import Adapter, Runtime, Timer, Transport
+from unisocket.adapters import NO_HANDSHAKE, Adapter, Runtime, Timer, Transport, authority_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,16 +13,10 @@ if TYPE_CHECKING:
 
     from unisocket.adapters import Sink
 
-__all__ = ("BLOCKING", "Bridge", "JavaScriptAdapter", "JavaScriptRuntime", "JavaScriptTransport", "Queue")
-
 # Node 20 fires "error" and nothing else when an opening fails; everywhere else "close" follows at once.
 CLOSE_AFTER_ERROR = 1.0  # seconds
 
-NO_HANDSHAKE = 1006  # RFC 6455 section 7.4.1: no close frame came
-
 BLOCKING = "this runtime cannot block: use `async with unisocket.connect(url) as ws`, or WebSocket with handlers"
-
-_alive: list["Any"] = []  # the sockets that are not closed: they live, referenced or not
 
 
 class Bridge:
@@ -93,11 +87,9 @@ class JavaScriptAdapter(Adapter):
         return str(self.bridge.construct(scope.URL, *arguments).href)
 
     def refusal(self, url: str) -> str:
-        base = self._base()
-        if base.startswith("https:") and url.startswith("ws:"):
-            host = url[5:].split("/", 1)[0].split("@")[-1]
-            if not host.startswith(("localhost", "127.", "[::1]")):
-                return "mixed content: a page from https must use wss"
+        is_mixed = self._base().startswith("https:") and url.startswith("ws:")
+        if is_mixed and not authority_of(url).startswith(("localhost", "127.", "[::1]")):
+            return "mixed content: a page from https must use wss"
         return Adapter.refusal(self, url)
 
     def _base(self) -> str:
@@ -229,12 +221,6 @@ class JavaScriptRuntime(Runtime):
     def later(self, seconds: float, callback: "Callable[[], Any]") -> "JavaScriptTimer":
         return JavaScriptTimer(self.bridge.scope, seconds, callback)
 
-    def keep(self, websocket: "Any") -> None:
-        keep(websocket)
-
-    def let_go(self, websocket: "Any") -> None:
-        let_go(websocket)
-
 
 class JavaScriptTimer(Timer):
     """A timer of JavaScript."""
@@ -271,19 +257,19 @@ class Queue:
         return self._out.pop()
 
 
-def keep(websocket: "Any") -> None:
-    """Keep a socket alive until it is let go."""
-    _alive.append(websocket)
-
-
-def let_go(websocket: "Any") -> None:
-    """Stop keeping a socket."""
-    _alive[:] = [other for other in _alive if other is not websocket]
-
-
 async def reported(coroutine: "Coroutine[Any, Any, Any]", report: "Callable[[BaseException, Any], None]") -> None:
     """Run a coroutine that nobody waits for."""
     try:
         await coroutine
     except Exception as error:
         report(error, None)
+
+
+def run_sync(make: "Any", put_back: "Any" = None) -> "Any":
+    """Nothing can wait here but a coroutine."""
+    raise NotImplementedError(BLOCKING)
+
+
+def load_adapter(name: str) -> "Any":
+    """Adapters of installed packages are for CPython; here an adapter is imported and passed."""
+    raise LookupError("adapters by name (" + name + ") are for CPython; pass the adapter itself")

@@ -6,8 +6,6 @@ from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 from websockets.streams import StreamReader
 
-__all__ = ("explain", "response_of", "without_interim")
-
 # The beginning of a response of 1xx, but of a 101; and how much its head may take.
 INTERIM = re.compile(rb"HTTP/1\.1 1(?!01)\d\d")
 MAX_INTERIM = 2**14

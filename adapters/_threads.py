@@ -13,7 +13,6 @@ import collections
 import contextvars
 import functools
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator
@@ -24,8 +23,6 @@ from unisocket.adapters._websockets import CPythonTransport
 
 if TYPE_CHECKING:
     from unisocket.adapters.cpython import CPythonAdapter
-
-__all__ = ("ThreadRuntime", "ThreadTransport")
 
 # What may be handed to `dispatch` and not have run yet, before the reading stops; and where it goes on.
 MANY, MANY_BYTES = 1024, 2**22
@@ -367,7 +364,7 @@ def _stop() -> None:
     for runtime in list(_sockets):
         runtime.over = True
     if _sockets:
-        names = ", ".join(sorted(map(repr, _sockets.values())))
+        names = _cpython.names_of(_sockets.values())
         warnings.warn(f"{names} not closed when the program ended", ResourceWarning, stacklevel=1)
 
 
@@ -390,10 +387,8 @@ def _local() -> Runtime:
         return _cpython.CPythonRuntime(asyncio.get_running_loop())
     except RuntimeError:
         pass
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
-        return TrioRuntime(trio)
-    return LooplessRuntime()
+    trio = _cpython.trio_here()
+    return LooplessRuntime() if trio is None else TrioRuntime(trio)
 
 
 class TrioFuture(Future):
@@ -404,12 +399,9 @@ class TrioFuture(Future):
         self._result: Any = None
 
     def set_result(self, result: Any) -> None:
-        if not self.done():
+        if not self._event.is_set():
             self._result = result
             self._event.set()
-
-    def done(self) -> bool:
-        return bool(self._event.is_set())
 
     def __await__(self) -> Generator[Any, None, Any]:
         yield from self._event.wait().__await__()

@@ -16,17 +16,15 @@ from websockets.protocol import OPEN
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
-from unisocket.adapters import Sink, Transport
+from unisocket.adapters import NO_HANDSHAKE, Sink, Transport
 from unisocket.adapters._connecting import connect_tcp
 from unisocket.adapters._deflate import DeflateFactory
-from unisocket.adapters._frames import NO_HANDSHAKE, Connection
+from unisocket.adapters._frames import Connection
 from unisocket.adapters._responses import explain
 
 if TYPE_CHECKING:
     from unisocket.adapters._cpython import CPythonRuntime
     from unisocket.adapters.cpython import CPythonAdapter
-
-__all__ = ("CPythonTransport",)
 
 # Seconds in which a loop that cancels its tasks ends, if it does.
 GRACE = 0.1

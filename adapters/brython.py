@@ -3,16 +3,23 @@
 from browser import aio
 from browser import self as scope  # the global object, in a page and in a worker alike
 
-from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, JavaScriptRuntime, Queue, reported
+from unisocket.adapters._javascript import (
+    Bridge,
+    JavaScriptAdapter,
+    JavaScriptRuntime,
+    Queue,
+    load_adapter,
+    reported,
+    run_sync,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-__all__ = ("BrythonAdapter", "Queue")
+__all__ = ("BrythonAdapter", "Queue", "load_adapter", "run_sync")
 
-NAME = "brython"
 supported = hasattr(scope, "WebSocket")
 
 # Functions of JavaScript: where a Content-Security-Policy forbids to make them Brython itself does not run.
@@ -57,7 +64,7 @@ _runtime = BrythonRuntime()
 class BrythonAdapter(JavaScriptAdapter):
     """Opens connections with the WebSocket of the page or the worker."""
 
-    name = NAME
+    name = "brython"
     capabilities = ("memoryview-steps", "signatures")
     bridge = _bridge
 
@@ -147,13 +154,3 @@ def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> None:
     """Start a coroutine, if one is given, and return at once: the page keeps running."""
     if coroutine is not None:
         aio.run(reported(coroutine, report))
-
-
-def run_sync(make: "Any", put_back: "Any" = None) -> "Any":
-    """Nothing can wait here but a coroutine."""
-    raise NotImplementedError(BLOCKING)
-
-
-def load_adapter(name: str) -> "Any":
-    """Adapters of installed packages are for CPython; here an adapter is imported and passed."""
-    raise LookupError("adapters by name (" + name + ") are for CPython; pass the adapter itself")

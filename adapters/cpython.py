@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__: tuple[str, ...] = ("CPythonAdapter", "TkDispatch")
 __all__ += _language.__all__
 
-NAME = "cpython"
 supported = True
 
 MIB = 2**20
@@ -66,7 +65,7 @@ class CPythonAdapter(Adapter):
         InvalidURLError: `base_url` cannot be parsed.
     """
 
-    name = NAME
+    name = "cpython"
     capabilities: tuple[str, ...] = (
         "abort",
         "await-connect",

@@ -13,16 +13,23 @@ import js
 import jsffi
 import uctypes
 
-from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, JavaScriptRuntime, Queue, reported
+from unisocket.adapters._javascript import (
+    Bridge,
+    JavaScriptAdapter,
+    JavaScriptRuntime,
+    Queue,
+    load_adapter,
+    reported,
+    run_sync,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-__all__ = ("MicroPythonAdapter", "Queue")
+__all__ = ("MicroPythonAdapter", "Queue", "load_adapter", "run_sync")
 
-NAME = "micropython"
 supported = hasattr(js, "WebSocket")
 
 _Uint8Array = js.Uint8Array.new
@@ -184,9 +191,6 @@ class Future:
             self._result = result
             self._event.set()
 
-    def done(self) -> bool:
-        return self._event.is_set()
-
     def __iter__(self) -> "Any":  # what `await` calls here
         waiting: Any = self._event.wait()
         yield from waiting
@@ -213,7 +217,7 @@ _runtime = MicroPythonRuntime()
 class MicroPythonAdapter(JavaScriptAdapter):
     """Opens connections with the WebSocket of the page, the worker or Node."""
 
-    name = NAME
+    name = "micropython"
     capabilities = ("await-connect", "cancellation")
     bridge = _bridge
 
@@ -290,13 +294,3 @@ def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> None:
     """Start a coroutine, if one is given, and return at once: the page keeps running."""
     if coroutine is not None:
         _runtime.spawn(reported(coroutine, report))
-
-
-def run_sync(make: "Any", put_back: "Any" = None) -> "Any":
-    """Nothing can wait here but a coroutine."""
-    raise NotImplementedError(BLOCKING)
-
-
-def load_adapter(name: str) -> "Any":
-    """Adapters of installed packages are for CPython; here an adapter is imported and passed."""
-    raise LookupError("adapters by name are for CPython; pass the adapter itself")

@@ -10,16 +10,15 @@ from pyodide.ffi import run_sync as wait
 
 from unisocket.adapters import Timer, _language
 from unisocket.adapters._asyncio import AsyncioFuture, AsyncioRuntime
-from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, keep, let_go, reported
+from unisocket.adapters._javascript import BLOCKING, Bridge, JavaScriptAdapter, load_adapter, reported
 from unisocket.adapters._language import *  # noqa: F403  what `_runtime` asks for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__: tuple[str, ...] = ("PyodideAdapter",)
+__all__: tuple[str, ...] = ("PyodideAdapter", "load_adapter")
 __all__ += _language.__all__
 
-NAME = "pyodide"
 supported = hasattr(js, "WebSocket")
 
 
@@ -101,17 +100,11 @@ class PyodideRuntime(AsyncioRuntime):
     def wake(self, future: Any) -> None:
         future.wake()
 
-    def keep(self, websocket: Any) -> None:
-        keep(websocket)
-
-    def let_go(self, websocket: Any) -> None:
-        let_go(websocket)
-
 
 class PyodideAdapter(JavaScriptAdapter):
     """Opens connections with the WebSocket of the page, the worker or Node."""
 
-    name = NAME
+    name = "pyodide"
     capabilities = ("await-connect", "cancellation", "memoryview-steps", "signatures")
     bridge = PyodideBridge()
 
@@ -140,8 +133,3 @@ def run_sync(make: "Callable[[], Coroutine[Any, Any, Any]]", put_back: Any = Non
             BLOCKING + "; blocking needs a browser with JSPI, and code in a coroutine, runPythonAsync or PyScript"
         )
     return wait(make())
-
-
-def load_adapter(name: str) -> Any:
-    """Adapters of installed packages are for CPython; here an adapter is imported and passed."""
-    raise LookupError(f"adapters by name ({name!r}) are for CPython; pass the adapter itself")

@@ -211,14 +211,15 @@ async def test_handlers_run_in_the_context_of_the_constructor(base_url: str) -> 
     variable.set("constructor")
     websocket = WebSocket(peer.url)
     variable.set("later")
+    ended = asyncio.Event()
 
     async def on_close(event: unisocket.CloseEvent) -> None:
         seen.append("close " + variable.get())
+        ended.set()
 
     websocket.onopen = lambda event: seen.append("open " + variable.get()) or websocket.close(1000)
     websocket.onclose = on_close
-    await Recorder(websocket).closed()
-    await asyncio.sleep(0.01)
+    await ended.wait()
     assert seen == ["open constructor", "close constructor"]
     await peer.close()
 

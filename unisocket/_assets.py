@@ -16,19 +16,6 @@ from pathlib import Path
 
 from unisocket._minify import minify
 
-__all__ = (
-    "NPM",
-    "PARTS",
-    "RUNTIMES",
-    "AssetError",
-    "brython_bundle",
-    "lay_out",
-    "micropython_files",
-    "pyodide_archive",
-    "sources",
-    "write",
-)
-
 PACKAGE = Path(__file__).parent
 PAGES = PACKAGE / "_pages"
 

@@ -7,6 +7,7 @@ What is of a subclass of str or bytes becomes one of these, by a slice: JavaScri
 """
 
 from unisocket import _runtime
+from unisocket.adapters import authority_of
 from unisocket.errors import (
     CloseReasonTooLongError,
     InvalidCloseCodeError,
@@ -57,7 +58,7 @@ def checked_url(url: str, adapter: "Adapter") -> str:
     if "#" in href:
         raise InvalidURLError("the URL must not have a fragment (#): " + _shown_url(url))
     # Chromium takes a space in a host, against the standard: look at what it made of it.
-    if "%" in rest[2:].split("/", 1)[0].split("@")[-1]:
+    if "%" in authority_of(href):
         raise InvalidURLError("the host of the URL has a character that no host has: " + _shown_url(url))
     return _SCHEMES[scheme] + ":" + rest
 
@@ -79,8 +80,7 @@ def without_secrets(url: str) -> str:
 
 def origin_of(url: str) -> str:
     """Return the origin of a serialised URL, as message events have it."""
-    scheme, rest = url.split("://", 1)
-    return scheme + "://" + rest.split("/", 1)[0].split("@")[-1]
+    return url.split(":", 1)[0] + "://" + authority_of(url)
 
 
 def checked_protocols(protocols: "str | Sequence[str] | None") -> list[str]:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 # What an event is in: nothing, a dispatch, or one that is to end.
 IDLE, DISPATCHING, STOPPED = 0, 1, 2  # bits
 
-__all__ = ("CloseEvent", "Event", "MessageEvent", "on_handler_error")
-
 
 class Event:
     """Something that happened to a WebSocket.
@@ -251,7 +249,7 @@ class Listeners:
             start: Is given the coroutines that they returned, if any, when all were called; from
                 here, for Brython complains of coroutines that outlive the frame they were made in.
 
-        Spec: DOM section 2.10, inner invoke.
+        Spec: DOM section 2.9, inner invoke.
         """
         coroutines = None
         event._phase = phase_of(event) | DISPATCHING

@@ -17,8 +17,6 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-__all__ = ("minify",)
-
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ExceptHandler)
 _BLOCKS = ("body", "orelse", "finalbody")

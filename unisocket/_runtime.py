@@ -58,7 +58,6 @@ try:
 except (ImportError, SyntaxError) as error:
     raise not_whole(error)
 
-name = _here.NAME  # "micropython", "brython", "pyodide" or "cpython"
 supported = _here.supported  # can it open a WebSocket?
 clock = _here.clock  # milliseconds of a clock that never goes back; float() makes one of a number of JavaScript
 is_coroutine = _here.is_coroutine  # did an `async def` return this?

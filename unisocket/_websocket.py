@@ -11,7 +11,7 @@ from unisocket._checks import (
     without_secrets,
 )
 from unisocket._events import DISPATCHING, IDLE, CloseEvent, Event, Listeners, MessageEvent, phase_of, report
-from unisocket.adapters import NoTransport, Sink
+from unisocket.adapters import NO_HANDSHAKE, NoTransport, Sink
 from unisocket.errors import InvalidStateError
 
 TYPE_CHECKING = False
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from unisocket.adapters import Adapter, Timer, Transport
     from unisocket.connection import Connection
 
-__all__ = ("WebSocket",)
-
 CONNECTING, OPEN, CLOSING, CLOSED = 0, 1, 2, 3
 
 # The moves that there are (WHATWG WebSockets section 3.1, readyState); `_move` refuses all others.
@@ -32,8 +30,6 @@ _MOVES = {CONNECTING: (OPEN, CLOSING, CLOSED), OPEN: (CLOSING, CLOSED), CLOSING:
 _clock = _runtime.clock
 _usv_string = _runtime.usv_string
 _new = object.__new__
-
-_NO_HANDSHAKE = 1006  # RFC 6455 section 7.4.1
 
 # How often it is looked at what has left before a close frame.
 LOOK_INTERVAL = 0.25  # seconds
@@ -150,7 +146,7 @@ class WebSocket:
         self._send_binary: Callable[[bytes], None] = self._too_early
         self._runtime.keep(self)
         if refusal:
-            self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, refusal))
+            self._runtime.soon(lambda: self._on_closed(NO_HANDSHAKE, "", False, refusal))
 
     @property
     def url(self) -> str:
@@ -367,7 +363,7 @@ class WebSocket:
         """
         self._move(CLOSING)
         self._transport.abort()
-        self._runtime.soon(lambda: self._on_closed(_NO_HANDSHAKE, "", False, message))
+        self._runtime.soon(lambda: self._on_closed(NO_HANDSHAKE, "", False, message))
 
     # What the transport tells
 
@@ -376,7 +372,8 @@ class WebSocket:
             return
         if (protocol or self._protocols) and protocol not in self._protocols:
             # Engines differ here; RFC 6455 section 4.1: fail if it was not asked for, WHATWG: if none was chosen.
-            self._fail("the server chose " + (protocol or "no subprotocol") + ", which was not asked for")
+            asked = ", ".join(self._protocols) or "none"
+            self._fail("the server chose " + (protocol or "no subprotocol") + ", asked for: " + asked)
             return
         self._move(OPEN)
         self._protocol = protocol
@@ -477,7 +474,7 @@ class WebSocket:
             self._close_timer.cancel()
             self._close_timer = None
         if not self._was_open:
-            code, reason, clean = _NO_HANDSHAKE, "", False
+            code, reason, clean = NO_HANDSHAKE, "", False
         self._move(CLOSED)
         try:
             if not clean:
@@ -506,10 +503,10 @@ class WebSocket:
             self._last_event = None
             self._runtime.let_go(self)
 
-    def _move(self, state: int) -> bool:
+    def _move(self, state: int) -> None:
         """Change the state, if there is such a move."""
         if state not in _MOVES[self._state]:
-            return False
+            return
         # What sends comes first: other threads may look at the state, and then send.
         if state == OPEN:
             self._was_open = True
@@ -521,7 +518,6 @@ class WebSocket:
             self._send_text = lambda text: self._too_late(_usv_string(text).encode())
         self._state = state
         self._aim()
-        return True
 
     # Dispatch
 
@@ -545,8 +541,7 @@ class WebSocket:
                 self._last_handlers += 1
             self._running += 1
             self._runtime.spawn(self._run(coroutine, event, hold))
-        if self._max_running is not None:
-            self._wait_for_handlers()
+        self._wait_for_handlers()
 
     async def _run(self, coroutine: "Coroutine[Any, Any, Any]", event: Event, hold: bool) -> None:
         if hold:
@@ -566,7 +561,9 @@ class WebSocket:
 
     def _wait_for_handlers(self) -> None:
         """Hold back what comes, and read no more, while as many handlers run as may."""
-        crowded = self._state == OPEN and self._running >= (self._max_running or 0)
+        if self._max_running is None:
+            return
+        crowded = self._state == OPEN and self._running >= self._max_running
         if crowded and self._held is None:
             self._held = []
             self._aim()
@@ -588,8 +585,7 @@ class WebSocket:
 
     def _release(self) -> None:
         """Deliver what was held back, up to the next event with coroutines."""
-        if self._max_running is not None:
-            self._wait_for_handlers()
+        self._wait_for_handlers()
         held = self._held
         if held is None or self._unstarted or self._is_crowded:
             return

@@ -53,6 +53,7 @@ class connect:  # noqa: N801  a function for who uses it
             runtime can stop it; a browser cannot, there the queue is unbounded.
 
     Raises:
+        ValueError: `max_queue` is not a number of messages, 1 or more.
         ConnectionFailedError: When it is entered or awaited: the connection could not be opened in time.
         WebSocketError, TypeError: Then, too: what `WebSocket` raises for its arguments.
 
@@ -76,7 +77,7 @@ class connect:  # noqa: N801  a function for who uses it
         self._adapter = adapter
         self._open_timeout = open_timeout
         if not isinstance(max_queue, int) or max_queue < 1:
-            raise ValueError("max_queue is a number of messages, 1 or more")
+            raise ValueError("max_queue is a number of messages, 1 or more, not %r" % (max_queue,))
         self._max_queue = max_queue
         self._connection: Connection | None = None
         self._entered = False
@@ -244,6 +245,7 @@ class Connection:
             reason: For the peer; at most 123 bytes of UTF-8.
 
         Raises:
+            TypeError: `code` is not an int, or `reason` not a str.
             InvalidCloseCodeError: Any other code.
             CloseReasonTooLongError: A longer reason.
         """

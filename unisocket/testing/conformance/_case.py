@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     Connect = Callable[..., WebSocket]
     Function = Callable[[Connect, Peer], Coroutine[Any, Any, None]]
 
-__all__ = ("CASES", "Case", "add_case", "case")
-
 
 class Case:
     """One rule of the contract, and the test of it.

@@ -146,19 +146,6 @@ async def test_close_while_CONNECTING_ends_TCP(connect: "Connect", peer: "Peer")
     await peer.wait_for("eof")
 
 
-@case("contract 1, close: CONNECTING: then CLOSING, where close() does nothing")
-async def test_close_twice_while_CONNECTING_fires_one_error_and_one_close(connect: "Connect", peer: "Peer") -> None:
-    """The second call adds nothing."""
-    await peer.script()
-    websocket = connect(peer.url)
-    recorder = Recorder(websocket)
-    websocket.close()
-    websocket.close(4001)
-    await recorder.closed()
-    await sleep(0.02)
-    equal(recorder.events, LOST)
-
-
 @case("contract 2: messages are delivered only while OPEN")
 async def test_message_after_our_close_is_not_delivered(connect: "Connect", peer: "Peer") -> None:
     """What arrives between our close frame and the peer's is dropped, and the close is clean."""
@@ -380,19 +367,6 @@ async def test_close_in_onopen_closes_cleanly(connect: "Connect", peer: "Peer") 
     recorder = await record(connect, peer, ["together", steps], onopen=lambda event: event.target.close(4001))
     equal(recorder.events, [("open",), ("close", 4001, "", True)])
     equal(recorder.states[0], 2, "for a listener after the one that closes")
-
-
-@case("contract 2: messages are delivered only while it is OPEN, checked before each of a batch")
-async def test_close_in_onmessage_stops_the_messages_of_the_same_packet(connect: "Connect", peer: "Peer") -> None:
-    """What came with the message whose handler closes is not delivered."""
-    recorder = await record(
-        connect,
-        peer,
-        ["accept"],
-        ["together", [["text", "1"], ["text", "2"], ["binary", "03"]]],
-        onmessage=lambda event: event.target.close(4001),
-    )
-    equal(recorder.events, [("open",), ("message", "1"), ("close", 4001, "", True)])
 
 
 @case("contract 1, close: CLOSED: nothing, in handlers, too")

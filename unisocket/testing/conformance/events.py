@@ -78,13 +78,14 @@ async def test_timeStamp_does_not_change_with_dispatch(connect: "Connect", peer:
 @case("WHATWG 3.1: the origin of a message is that of the socket's URL")
 async def test_origin_of_message_has_scheme_host_and_port(connect: "Connect", peer: "Peer") -> None:
     """Without path, query and userinfo."""
-    await peer.script(["accept"], ["text", "hello"])
+    await peer.script(["accept"], ["text", "hello"], ["binary", "00"])
     websocket = connect(peer.url.replace("//", "//somebody:password@") + "/path?query")
     events: list[Any] = []
     websocket.onmessage = events.append
-    await Recorder(websocket).wait("message")
-    equal(events[0].origin, peer.url.split("/peer/")[0])
-    equal(events[0].lastEventId, "")
+    await Recorder(websocket).wait("message", 2)
+    for event in events:
+        assert isinstance(event, MessageEvent)
+        equal((event.type, event.origin, event.lastEventId), ("message", peer.url.split("/peer/")[0], ""))
 
 
 @case("contract 2: error events carry message, a str")

@@ -708,7 +708,7 @@ async def test_close_within_onmessage_stops_the_messages_of_its_packet(connect: 
     later: list[str] = []
     websocket.onmessage = lambda event: websocket.close(4001)
     websocket.addEventListener("message", lambda event: later.append(event.data))
-    await peer.do(packet("1", "2", "3"))
+    await peer.do(["together", [["text", "1"], ["text", "2"], ["binary", "03"]]])
     equal(await recorder.closed(), ("close", 4001, "", True))
     equal((recorder.messages, later), (["1"], ["1"]))
 

@@ -1,8 +1,7 @@
 """Cases of messages that come in."""
 
-from unisocket import MessageEvent
 from unisocket.testing.conformance._case import add_case, case
-from unisocket.testing.conformance._common import GOODBYE, open_socket, received, record, until
+from unisocket.testing.conformance._common import GOODBYE, open_socket, received, record
 from unisocket.testing.script import equal, generated, numbered
 
 TYPE_CHECKING = False
@@ -234,19 +233,6 @@ async def test_messages_of_both_binary_types_keep_their_data(connect: "Connect",
     await recorder.closed()
     expected = [numbered(number, size) for count, size in ((100, 8), (3, 70000)) for number in range(count)]
     equal([bytes(data) for data in recorder.messages], [text.encode() for text in expected])
-
-
-@case("WHATWG 4: origin is the origin of the URL; contract 2: lastEventId is empty")
-async def test_message_event_tells_origin_of_the_url(connect: "Connect", peer: "Peer") -> None:
-    """Scheme, host and port, without path and query."""
-    await peer.script(["accept"], ["text", "text"], ["binary", "00"])
-    events: list[Any] = []
-    connect(peer.url + "/path?query=1", onmessage=events.append)
-    await until(lambda: len(events) == 2, "two messages")
-    origin = "/".join(peer.url.split("/")[:3])
-    for event in events:
-        assert isinstance(event, MessageEvent)
-        equal((event.type, event.origin, event.lastEventId), ("message", origin, ""))
 
 
 @case("WHATWG 4: messages are delivered from the moment on in which the connection is open")
