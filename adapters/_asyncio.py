@@ -4,7 +4,8 @@ import asyncio
 import contextvars
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from unisocket.adapters import Runtime
@@ -33,6 +34,26 @@ class PendingTimer:
         self.cancelled = True
         if self.handle is not None:
             self.handle.cancel()
+
+
+@types.coroutine
+def _pause() -> Generator[None, None, None]:
+    yield
+
+
+async def _certain(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Run a coroutine to its first await, even if its task is cancelled before: others wait for it to begin.
+
+    What is cancelled before its first step takes no step at all; so this has taken one.
+    """
+    try:
+        await _pause()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        task.cancel()
+    await coroutine
 
 
 class AsyncioRuntime(Runtime):
@@ -89,7 +110,9 @@ class AsyncioRuntime(Runtime):
             if task.done():
                 return task
         else:
-            task = self.loop.create_task(coroutine)
+            certain = _certain(coroutine)
+            certain.send(None)
+            task = self.loop.create_task(certain)
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
         return task

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -341,6 +342,10 @@ def _leave_to_parent() -> None:
     """After a fork: the connections are the parent's; the child's sockets are dead, and say so."""
     global background
     background = Background()
+    sockets, _pending.sockets = _pending.sockets, []
+    for _, websocket in sockets:
+        leave(websocket)
+    _never_run.clear()
     for reference in list(_keepers.values()):
         keeper = reference()
         if keeper is not None:
@@ -359,13 +364,12 @@ async def _main(coroutine: Coroutine[Any, Any, Any] | None) -> Any:
         if coroutine is not None:
             return await coroutine
         await keeper.wait_empty()
-    except asyncio.CancelledError:  # Ctrl-C
-        for websocket in list(keeper.sockets):
-            websocket._start_closing(GOING_AWAY, "")
-        try:
-            async with asyncio.timeout(GOODBYE):
-                await keeper.wait_empty()
-        except TimeoutError:
-            pass
-        raise
+    finally:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # Ctrl-C
+            for websocket in list(keeper.sockets):
+                websocket._start_closing(GOING_AWAY, "")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE):
+                    await keeper.wait_empty()
     return None

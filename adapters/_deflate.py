@@ -105,6 +105,9 @@ class Deflate(PerMessageDeflate):
         return zlib.decompressobj(wbits=-self.remote_max_window_bits, zdict=history)
 
 
+SMALLEST = ("client_max_window_bits", "8")
+
+
 class DeflateFactory(ClientPerMessageDeflateFactory):
     """Offers what `websockets` does by default, and compresses a little less."""
 
@@ -114,4 +117,6 @@ class DeflateFactory(ClientPerMessageDeflateFactory):
     def process_response_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> Deflate:
-        return Deflate(super().process_response_params(params, accepted_extensions))
+        # zlib does not deflate with a window of 256 bytes; with one of 512 it looks back 250 at most.
+        within = [("client_max_window_bits", "9") if param == SMALLEST else param for param in params]
+        return Deflate(super().process_response_params(within, accepted_extensions))

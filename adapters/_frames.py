@@ -251,8 +251,18 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         try:
             await super().handshake(*args, **options)
         except asyncio.CancelledError:
-            if not self.established:  # else a handler of "open" has ended the loop, and `websockets` would abort
+            # If it is open, and wanted, a handler of "open" has ended the loop; and `websockets` would abort.
+            if not self.established or self.owner.sink is None:
                 raise
+
+    def eof_received(self) -> None:
+        # Over TLS this may come while the transport is being closed: to close it a second time would break asyncio.
+        # A response that was refused by its head has said all.
+        if self._ended or (self.response_rcvd.done() and not self.established):
+            return
+        super().eof_received()
+        if self.established:
+            self.transport.abort()  # else asyncio would wait for a peer to read that is gone
 
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
 
@@ -771,7 +781,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         if self.owner.sink is not None:
             self.owner.sink.closing()
         self._hang_up()
-        self.owner.runtime.soon(lambda: self.owner.closed(close.code, close.reason, True, ""))
+        self.owner.runtime.soon(lambda: self.owner.closed(int(close.code), close.reason, True, ""))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Tell the peer that it broke the rules, and give it up."""

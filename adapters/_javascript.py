@@ -164,7 +164,7 @@ class JavaScriptTransport(Transport):
             # Clean is what ends with the peer's close frame, as on CPython. Engines differ where they could not
             # send theirs any more, with much buffered: Chromium then says so, and gives the peer's code all the same.
             code = event.code
-            if code != NO_HANDSHAKE and (1000 <= code < 1015 or 3000 <= code < 5000):
+            if code not in (1004, NO_HANDSHAKE) and (1000 <= code < 1015 or 3000 <= code < 5000):
                 # Firefox 153 may say nothing of a connection that opened and was closed in the same moment.
                 on_open(event)
                 closed(code, event.reason, True)

@@ -2,7 +2,7 @@
 
 import re
 
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidProxy, InvalidStatus
 from websockets.http11 import Response
 from websockets.streams import StreamReader
 
@@ -47,6 +47,8 @@ def explain(error: BaseException) -> str:
         return "not open within `open_timeout`"
     if isinstance(error, InvalidStatus):
         return f"HTTP {error.response.status_code}"
+    if isinstance(error, InvalidProxy):
+        return f"the URL of the proxy is not valid: {error.msg}"  # and may have a password
     cause: BaseException | None = error.__cause__
     text = str(error) or type(error).__name__
     return f"{text}: {cause}" if cause is not None and str(cause) else text

@@ -164,7 +164,7 @@ class CPythonTransport(Transport):
     def _make(self, url: str, protocol: ClientProtocol, **options: Any) -> "Connection":
         from unisocket.adapters import _blocking, _cpython
 
-        if url.endswith("?"):  # a query that is empty, which `websockets` takes for none
+        if url.endswith("?") and not protocol.uri.query:  # a query that is empty, which `websockets` takes for none
             protocol.uri.path += "?"
         kind = _blocking.SharedConnection if _cpython.background.runs_here() else Connection
         self.raw = kind(self, protocol, **options)

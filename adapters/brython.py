@@ -99,9 +99,10 @@ _Method: "Any" = type(_runtime.spawn)
 def takes_nothing(function: "Any") -> bool:
     """Whether a function, lambda or bound method has no place for the event; other callables get it."""
     own = 0
-    if type(function) is _Method:
+    if type(function) is not _Function and hasattr(function, "__func__"):
+        own = int(type(function) is _Method)  # and not a static one
         function = function.__func__
-        own = 1
+    function = getattr(function, "__wrapped__", function)
     if type(function) is not _Function:
         return False
     code = function.__code__

@@ -59,7 +59,7 @@ class CPythonAdapter(Adapter):
             queued Qt signal. Async handlers take an asyncio or trio loop that runs there.
 
     Raises:
-        TypeError: A header is not a str.
+        TypeError: A header is not a pair of str, or `dispatch` not callable.
         ValueError: A header would break the request, stands there twice, or is the handshake's own; one of
             `thread` and `dispatch` without the other; or an option that is none.
         InvalidURLError: `base_url` cannot be parsed.
@@ -134,8 +134,10 @@ class CPythonAdapter(Adapter):
         if base_url is not None:
             import ada_url
 
+            from unisocket._checks import shown_url
+
             if not ada_url.check_url(base_url):
-                raise InvalidURLError(f"the base_url {base_url!r} is not an absolute URL")
+                raise InvalidURLError(f"the base_url {shown_url(base_url)} is not an absolute URL")
         self.base_url = base_url
         self.local_address = local_address
         self.happy_eyeballs_delay = happy_eyeballs_delay
@@ -223,11 +225,13 @@ def checked_headers(
     """
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers or ())
     if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
-        raise TypeError(f"headers are a mapping, or pairs of a name and a value, not {headers!r}")
+        raise TypeError("headers are a mapping, or pairs of a name and a value")
     arguments = [("Origin", origin), ("User-Agent", user_agent)]
     for name, value in [*pairs, *((name, value) for name, value in arguments if value is not None)]:
         if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"the header {name!r} must be a str, and so must its value, which is {value!r}")
+            raise TypeError(
+                f"the header {name!r} must be a str, and so must its value, which is of type {type(value).__name__}"
+            )
         if not name or not all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name):
             raise ValueError(f"the header name {name!r} must be made of letters, digits and !#$%&'*+-.^_`|~")
         if not all(c == "\t" or " " <= c <= "~" or "\x80" <= c <= "\xff" for c in value):

@@ -254,7 +254,7 @@ async def test_attributes_pass_in(peer: Peer) -> None:
     for value in ("blue", 5, 1.5, True):
         ws.colour = value
         equal((ws.colour, ws._js_websocket.colour), (value, value))
-    for name in ("readyState", "url", "protocol", "extensions", "bufferedAmount"):
+    for name in ("readyState", "url", "protocol", "extensions", "bufferedAmount", "OPEN", "_js_websocket"):
         refused(AttributeError, setattr, ws, name, 1)
     refused(AttributeError, setattr, ws, "__proto__", None)
     equal((ws.readyState, ws.url), (1, peer.url))

@@ -346,6 +346,56 @@ async def test_socket_whose_open_handler_ends_the_program_says_goodbye(base_url:
     await peer.close()
 
 
+async def test_async_handler_before_one_that_ends_the_program_begins(base_url: str) -> None:
+    peer = await session(base_url)
+    done = await asyncio.to_thread(
+        run_program,
+        """
+        import sys, unisocket
+        async def begin(event):
+            print("begun")
+        def leave(event):
+            raise SystemExit(7)
+        ws = unisocket.WebSocket(sys.argv[1])
+        ws.addEventListener("open", begin)
+        ws.addEventListener("open", leave)
+        unisocket.run()
+        """,
+        peer.url,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "begun\n", "")
+    await peer.close()
+
+
+async def test_async_handler_whose_task_is_cancelled_before_it_begins_deafens_nobody(base_url: str) -> None:
+    peer = await session(base_url)
+    await peer.script(["accept"], ["together", [["text", "1"], ["text", "2"]]], ["close", 1000, ""])
+    begun: list[str] = []
+    ended: list[str] = []
+    tests = asyncio.all_tasks()
+
+    def cancel(event: unisocket.MessageEvent) -> None:
+        if event.data == "1":
+            asyncio.get_running_loop().call_soon(lambda: [task.cancel() for task in asyncio.all_tasks() - tests - mine])
+
+    async def handle(event: unisocket.MessageEvent) -> None:
+        begun.append(event.data)
+        await asyncio.sleep(0)
+        ended.append(event.data)
+
+    websocket = WebSocket(peer.url)
+    recorder = Recorder(websocket)
+    await recorder.wait("open")
+    mine = asyncio.all_tasks() - tests
+    websocket.addEventListener("message", cancel)
+    websocket.addEventListener("message", handle)
+    async with asyncio.timeout(5):
+        assert await recorder.closed() == ("close", 1000, "", True)
+    assert begun == ["1", "2"]
+    assert "1" not in ended
+    await peer.close()
+
+
 async def test_handler_that_raises_cancelled_error_is_no_error(base_url: str) -> None:
     peer = await session(base_url)
     errors_seen: list[object] = []

@@ -4,6 +4,7 @@ import asyncio
 import asyncio.trsock
 import errno
 import os
+import random
 import socket
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ import pytest
 from certificates import Authority
 from fault_server import Peer, all_ends, blackhole, fault_server, opened, resolve_with
 from proxies import connect_proxy, socks_proxy
+from websockets.asyncio.server import ServerConnection, serve
 
 from unisocket import Event, InvalidURLError, WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
@@ -34,6 +36,7 @@ from unisocket.testing._wire import (
 from unisocket.testing.script import Recorder
 
 MIB = 2**20
+PROMPT = 5.0  # seconds; a close that nobody answers takes ten
 
 CLOSE_FRAME = make_frame(CLOSE, close_body(1000))
 CLOSED = ("close", 1000, "", True)
@@ -100,6 +103,24 @@ async def test_server_that_nobody_vouches_for_is_not_trusted_by_default(authorit
 
 async def test_ssl_context_is_of_no_concern_to_ws(authority: Authority) -> None:
     await request_with(ssl=authority.trusting)
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+async def test_close_frame_and_the_end_of_TLS_that_come_together_close_cleanly(authority: Authority, who: str) -> None:
+    """The end is read while the transport is being closed, and asyncio cannot have it closed twice."""
+
+    async def visit(visitor: ServerConnection) -> None:
+        if who == "server":
+            await visitor.close(1000)
+        await visitor.wait_closed()
+
+    async with all_ends(), serve(visit, "127.0.0.1", 0, ssl=authority.server()) as server:
+        url = "wss://{}:{}".format(*next(iter(server.sockets)).getsockname())
+        websocket = WebSocket(url, adapter=CPythonAdapter(ssl=authority.trusting))
+        if who == "client":
+            websocket.onopen = lambda event: websocket.close(1000)
+        async with asyncio.timeout(PROMPT):
+            assert await Recorder(websocket).closed() == CLOSED
 
 
 # Headers
@@ -445,6 +466,25 @@ async def test_blocks_that_say_they_are_the_last_are_all_inflated(name: str, par
         frames += make_frame(opcode, fragment, rsv=rsv, fin=number == len(fragments) - 1)
     server = fault_server(opened(2 * frames + CLOSE_FRAME, extensions="permessage-deflate" + parameter))
     assert await events_of(server) == [("open",), ("message", message), ("message", message), CLOSED]
+
+
+async def test_smallest_window_of_all_is_kept_to() -> None:
+    """RFC 7692 section 7.1.2.2: whoever may use 256 bytes refers to nothing that lies further back."""
+    sizes = (200, 250, 255, 256, 257, 300, 500)
+    texts = [4 * bytes(random.Random(size).choices(b"abcdefgh", k=size)) for size in sizes]  # noqa: S311
+    inflated: list[bytes] = []
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept(extensions="permessage-deflate; client_max_window_bits=8")
+        inflate = zlib.decompressobj(wbits=-8)
+        frames = [await peer.frame() for _ in texts]
+        inflated.extend(inflate.decompress(frame.payload + b"\0\0\xff\xff") for frame in frames)
+        await peer.send(CLOSE_FRAME)
+
+    async with all_ends(), fault_server(fault) as url:
+        websocket = WebSocket(url, onopen=lambda event: [event.target.send(text) for text in texts])
+        assert await Recorder(websocket).closed() == CLOSED
+    assert inflated == texts
 
 
 @pytest.mark.parametrize(

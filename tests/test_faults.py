@@ -6,6 +6,7 @@ nothing is left over, neither task nor socket, nor a complaint when all is colle
 
 import asyncio
 import datetime as dt
+import os
 import socket
 import ssl
 import threading
@@ -36,7 +37,7 @@ from fault_server import (
 )
 from proxies import connect_proxy, socks_proxy
 
-from unisocket import WebSocket
+from unisocket import WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import (
     BINARY,
@@ -808,3 +809,51 @@ async def test_message_of_2_MiB_is_delivered() -> None:
     message = bytes(2 * 2**20)
     server = fault_server(opened(make_frame(BINARY, message) + CLOSE_FRAME))
     await check(server, [("open",), ("message", message), CLOSED], LONG)
+
+
+# While it opens, and while much waits to be sent
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_end_of_TCP_while_much_is_unsent_fires_error_then_close_1006(scheme: str, authority: Authority) -> None:
+    """asyncio alone would wait until the peer has read it; uvloop does, with TLS, and there the pings tell."""
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept()
+        await peer.read()
+        peer.transport.pause_reading()
+        with socket.socket(fileno=os.dup(peer.transport.get_extra_info("socket").fileno())) as raw:
+            raw.shutdown(socket.SHUT_WR)
+
+    server = fault_server(fault, scheme, ssl=authority.server() if scheme == "wss" else None)
+    events = [("open",), *LOST]
+    options: dict[str, Any] = {"ssl": authority.trusting, "ping_interval": 0.5, "ping_timeout": 0.5}
+    await check(server, events, 2, then=lambda websocket: websocket.send(bytes(2**25)), **options)
+
+
+TURNS_OF_AN_OPENING = range(40)
+
+
+async def test_close_in_whatever_turn_of_the_opening_lets_go_of_TCP() -> None:
+    async with fault_server(echo) as url:
+        for turns in TURNS_OF_AN_OPENING:
+            websocket = WebSocket(url)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            websocket.close()
+            await Recorder(websocket).closed()
+
+
+async def test_connect_that_is_cancelled_in_whatever_turn_lets_go_of_TCP() -> None:
+    async def opens(url: str) -> None:
+        async with connect(url):
+            await asyncio.sleep(60)
+
+    async with fault_server(echo) as url:
+        for turns in TURNS_OF_AN_OPENING:
+            task = asyncio.create_task(opens(url))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task

@@ -374,14 +374,14 @@ def test_program_with_an_open_socket_ends_at_once_and_says_one_thing_at_most(nam
 
 
 @contextmanager
-def interrupted(text: str, url: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run a program until it says something; interrupt it, and see that it ends by that."""
+def interrupted(text: str, url: str, code: int = -signal.SIGINT) -> Iterator["subprocess.Popen[str]"]:
+    """Run a program until it says something; interrupt it, and see that it ends by that, or as it should."""
     process = subprocess.Popen(command(text, url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
     yield process
-    assert process.returncode == -signal.SIGINT
+    assert process.returncode == code
 
 
 READY = "asyncio.get_running_loop().call_later(0.05, lambda: print('ready', flush=True))"
@@ -413,6 +413,28 @@ def test_ctrl_c_in_run_closes_all_sockets_with_1001(name: str) -> None:
     assert out == 3 * "close 1001\n"
     assert [frame.payload for frame in server.frames] == 3 * [close_body(1001)]
     assert "KeyboardInterrupt" in err
+    assert "ResourceWarning" not in err
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [("return", 0), ("raise ZeroDivisionError", 1), ("await asyncio.sleep(0)", -signal.SIGINT)]
+)
+def test_ctrl_c_that_a_coroutine_takes_its_own_way_closes_all_sockets_with_1001(end: str, code: int) -> None:
+    """It returns, or its cleaning up fails or takes time."""
+    text = f"""
+        async def main():
+            await opened()
+            {READY}
+            try:
+                await asyncio.sleep(60)
+            finally:
+                {end}
+        unisocket.run(main())
+    """
+    with Server() as server, interrupted(textwrap.dedent(text), server.url, code) as process:
+        out, err = process.communicate(timeout=30)
+    assert out == "close 1001\n"
+    assert [frame.payload for frame in server.frames] == [close_body(1001)]
     assert "ResourceWarning" not in err
 
 

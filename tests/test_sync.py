@@ -720,6 +720,17 @@ def test_wrong_arguments_of_connect_raise_when_it_is_entered() -> None:
         pass
 
 
+def test_connect_that_has_a_connection_opens_no_second_one(peer: BlockingPeer) -> None:
+    opening = connect(peer.url)
+    for _ in range(2):
+        with opening as ws:
+            with pytest.raises(unisocket.ConcurrencyError):
+                opening.__enter__()
+            ws.send("1")
+            assert ws.recv() == "1"
+    peer.wait_for("request", 2)
+
+
 def test_leaving_closes_with_1000_and_waits(peer: BlockingPeer) -> None:
     with connect(peer.url) as ws:
         pass

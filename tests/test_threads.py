@@ -595,6 +595,28 @@ async def test_socket_is_dead_in_the_child_of_a_fork_and_says_so(base_url: str, 
     assert (done.stdout, done.stderr) == (FORKED, "")
 
 
+async def test_socket_that_waits_for_run_stays_with_the_parent_of_a_fork(base_url: str) -> None:
+    text = """
+        import os, sys, unisocket
+        ws = unisocket.WebSocket(sys.argv[1], onopen=lambda event: (print("parent", flush=True), ws.close()))
+        child = os.fork()
+        if not child:
+            try:
+                ws.close()
+            except unisocket.ConnectionClosedError as error:
+                print(ws.readyState, error.reason, flush=True)
+            unisocket.run()
+            os._exit(0)
+        os.waitpid(child, 0)
+        unisocket.run()
+        """
+    async with session(base_url) as peer:
+        done = await asyncio.to_thread(run_program, text, peer.url)
+        assert [record["kind"] for record in await peer.seen()].count("request") == 1
+    assert done.stdout == "3 it stays with the parent process: after a fork, open another\nparent\n"
+    assert done.stderr == ""
+
+
 async def test_child_of_a_fork_opens_sockets_of_its_own(base_url: str) -> None:
     text = """
         import os, queue, sys, unisocket

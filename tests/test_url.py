@@ -325,6 +325,8 @@ def test_no_other_port_is_blocked() -> None:
         ("/", "/"),
         ("?", "/?"),
         ("/path?", "/path?"),
+        ("??", "/??"),
+        ("/path?next=/?", "/path?next=/?"),
         ("?a b", "/?a%20b"),
         ("/a/../b c\\d", "/b%20c/d"),
         ("/\xfc?\xfc", "/%C3%BC?%C3%BC"),

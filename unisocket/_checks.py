@@ -49,25 +49,25 @@ def checked_url(url: str, adapter: "Adapter") -> str:
     href = adapter.parse_url(_runtime.usv_string(url))
     if href is None:
         raise InvalidURLError(
-            _shown_url(url)
+            shown_url(url)
             + " is not a valid URL; it looks like ws://host:port/path, or is relative where there is a base"
         )
     scheme, rest = href.split(":", 1)
     if scheme not in _SCHEMES:
         raise InvalidURLError("the URL must begin with ws:, wss:, http: or https:, not " + shown(scheme + ":"))
     if "#" in href:
-        raise InvalidURLError("the URL must not have a fragment (#): " + _shown_url(url))
+        raise InvalidURLError("the URL must not have a fragment (#): " + shown_url(url))
     # Chromium takes a space in a host, against the standard: look at what it made of it.
     if "%" in authority_of(href):
-        raise InvalidURLError("the host of the URL has a character that no host has: " + _shown_url(url))
+        raise InvalidURLError("the host of the URL has a character that no host has: " + shown_url(url))
     return _SCHEMES[scheme] + ":" + rest
 
 
-def _shown_url(url: str) -> str:
+def shown_url(url: str) -> str:
     """Quote what may be no URL, but for what would be its user name, password and query."""
     head, query, _ = url.partition("?")
     if "@" in head:
-        head = head[: head.find(":") + 1] + "...@" + head.split("@")[-1]
+        head = (head.split("//")[0] + "//" if "//" in head else "") + "...@" + head.split("@")[-1]
     return shown(head + query + ("..." if query else ""))
 
 
@@ -116,13 +116,12 @@ def checked_protocols(protocols: "str | Sequence[str] | None") -> list[str]:
 
 def _sequence(protocols: "Any") -> list[str]:
     # A dict or a set has no order, and the order is the order of preference; bytes are numbers.
-    # A sequence needs no __iter__, and MicroPython's lists have none to look for.
-    iterable = (
-        isinstance(protocols, (list, tuple)) or hasattr(protocols, "__iter__") or hasattr(protocols, "__getitem__")
-    )
-    if isinstance(protocols, (dict, set, frozenset, bytes, bytearray, memoryview)) or not iterable:
-        raise TypeError("protocols must be a str or a sequence of str, not " + type(protocols).__name__)
-    return list(protocols)
+    if not isinstance(protocols, (dict, set, frozenset, bytes, bytearray, memoryview)):
+        try:
+            return list(protocols)
+        except TypeError:
+            pass  # and raises another one, with the same words everywhere
+    raise TypeError("protocols must be a str or a sequence of str, not " + type(protocols).__name__)
 
 
 def checked_close(code: int | None, reason: str | None) -> tuple[int | None, str]:

@@ -201,7 +201,7 @@ class Listeners:
 
     def of(self, type: str) -> tuple[Listener, ...]:
         """Return the listeners for a type of event."""
-        return self._lists.get(type, ())
+        return self._lists.get(_key(type), ())
 
     def add(self, type: str, callback: "Any", call: "Any", once: bool = False, bound: bool = False) -> None:
         """Append a listener, unless it is there already."""
@@ -277,8 +277,8 @@ class Listeners:
                         coroutines.append(result)
         finally:
             event._phase = IDLE
-        if coroutines is not None:
-            start(coroutines, event)
+            if coroutines is not None:
+                start(coroutines, event)
 
     def _find(self, type: str, callback: "Any") -> "Listener | None":
         """The entry of a listener; an onX handler is never the same as a listener."""
@@ -297,12 +297,17 @@ class Listeners:
         if listener is not None:
             listener.removed = True
             # A comparison by identity: in the dialect tuples have no other way to drop an item.
-            self._set(type, tuple([other for other in self._lists[type] if other is not listener]))
+            self._set(type, tuple([other for other in self.of(type) if other is not listener]))
 
     def _set(self, type: str, listeners: "tuple[Listener, ...]") -> None:
-        self._lists[type] = listeners
+        self._lists[_key(type)] = listeners
         if type == "message":
             self._websocket._aim()
+
+
+def _key(type: str) -> str:
+    # Brython's dict takes `__proto__` for its own, and a subclass of str for something else.
+    return "on" + str(type)
 
 
 # Each access makes another object of these, equal to the last: `ws.unbind("open", self.f)` must work.

@@ -91,7 +91,7 @@ def checked_adapter(adapter: "Adapter | None") -> "Adapter":
     if adapter is None:
         return default_adapter()
     if not isinstance(adapter, Adapter):
-        raise TypeError("an adapter must be an instance of Adapter, not %s" % (adapter,))
+        raise TypeError("an adapter must be an instance of Adapter, not " + type(adapter).__name__)
     return adapter
 
 

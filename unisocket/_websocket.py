@@ -304,7 +304,7 @@ class WebSocket:
             self._listeners.remove(type, listener)
 
     def __repr__(self) -> str:
-        state = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")[self._state]
+        state = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")[self.readyState]
         return "<%s %s %s>" % (type(self).__name__, without_secrets(self._url), state)
 
     def __reduce__(self) -> "Any":
@@ -328,6 +328,8 @@ class WebSocket:
         elif self._state == OPEN:
             self._move(CLOSING)
             self._transport.close(code, reason)
+            if self._connection is not None:
+                self._connection._read_on()  # else the peer's answer would wait behind a full queue
             if self._is_crowded:
                 self._runtime.soon(self._release)
             if self._close_timeout is not None:

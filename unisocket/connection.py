@@ -76,7 +76,7 @@ class connect:  # noqa: N801  a function for who uses it
         self._arguments = (url, protocols)
         self._adapter = adapter
         self._open_timeout = open_timeout
-        if not isinstance(max_queue, int) or max_queue < 1:
+        if not isinstance(max_queue, int) or isinstance(max_queue, bool) or max_queue < 1:
             raise ValueError("max_queue is a number of messages, 1 or more, not %r" % (max_queue,))
         self._max_queue = max_queue
         self._connection: Connection | None = None
@@ -106,10 +106,15 @@ class connect:  # noqa: N801  a function for who uses it
         return self._connection
 
     async def __aexit__(self, kind: "type[BaseException] | None", error: "Any", traceback: "Any") -> None:
-        connection, self._connection = self._connection, None
-        self._entered = False
+        connection = self._left()
         if connection is not None:
             await connection.__aexit__(kind, error, traceback)
+
+    def _left(self) -> "Connection | None":
+        """Have no connection any more; returns it."""
+        connection, self._connection = self._connection, None
+        self._entered = False
+        return connection
 
 
 class Connection:
@@ -270,21 +275,21 @@ class Connection:
         is_open = self.websocket.readyState == WebSocket.OPEN
         self.websocket.close(code, reason)
         self._we_closed = self._we_closed or is_open
-        self._read_on()  # else the peer's answer would wait behind a full queue
 
     async def _opened(self, timeout: float | None) -> None:
         """Wait until the connection is open."""
+        opened = False
         try:
             if self.websocket.readyState == WebSocket.CONNECTING:
                 await self._wait_for_news(timeout)
             if self.websocket.readyState == WebSocket.CONNECTING:
                 self._failure = "not open within %g s" % (timeout or 0)
-            elif self.websocket._was_open:
-                return
-            raise ConnectionFailedError(without_secrets(self.url), self._failure)
+            opened = self.websocket._was_open
+            if not opened:
+                raise ConnectionFailedError(without_secrets(self.url), self._failure)
         finally:
-            if not self.websocket._was_open:
-                self.websocket.close()
+            if not opened:  # or it was, and whoever wanted it is cancelled
+                self.websocket.close(1000)
 
     # Waiting
 
@@ -364,6 +369,8 @@ class Connection:
         self._failure = event.message
 
     def _on_close(self, event: "CloseEvent") -> None:
+        if self.websocket._state != WebSocket.CLOSED:
+            return  # somebody's own event
         self._closed = event
         self.close_code = event.code
         self.close_reason = event.reason

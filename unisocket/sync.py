@@ -57,18 +57,16 @@ class connect:  # noqa: N801  a function for who uses it
         self._opening = _connection.connect(
             url, protocols, adapter=adapter, open_timeout=open_timeout, max_queue=max_queue
         )
-        self._connection: Connection | None = None
 
     def __enter__(self) -> "Connection":
-        self._connection = Connection(
-            _runtime.run_sync(self._opening._open, lambda connection: connection._start_closing(1000, ""))
-        )
-        return self._connection
+        return Connection(_runtime.run_sync(self._opening.__aenter__, self._give_up))
+
+    def _give_up(self, connection: "_connection.Connection") -> None:
+        self._opening._left()
+        connection._start_closing(1000, "")
 
     def __exit__(self, kind: "type[BaseException] | None", error: "Any", traceback: "Any") -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.__exit__(kind, error, traceback)
+        _runtime.run_sync(lambda: self._opening.__aexit__(kind, error, traceback))
 
 
 class Connection:

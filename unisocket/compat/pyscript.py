@@ -123,6 +123,8 @@ class WebSocket:
             self._handlers[name] = value
             setattr(self._websocket, name, None if value is None else lambda event: _call(value, event))
             return
+        if name in _OWN or name in ("CONNECTING", "OPEN", "CLOSING", "CLOSED"):
+            raise AttributeError("the attribute " + name + " of a WebSocket can only be read")
         if name.startswith("__"):  # JavaScript's `__proto__` is what the object is
             raise AttributeError("a WebSocket has no attribute " + name + " to be set")
         target = self._js_websocket

@@ -65,7 +65,7 @@ class WebSocket(_websocket.WebSocket):
         for type, listeners in self._listeners._lists.items():
             functions = tuple([listener.callback for listener in listeners if listener.bound])
             if functions:
-                bound[type] = functions
+                bound[type[2:]] = functions
         return bound
 
 

@@ -66,13 +66,13 @@ CONSTRUCTOR: "list[tuple[str, Callable[[Connect], Any], type[Exception], str]]" 
         "url_with_fragment_and_secrets",
         lambda connect: connect("ws://somebody:password@127.0.0.1/?token#fragment"),
         InvalidURLError,
-        "the URL must not have a fragment (#): 'ws:...@127.0.0.1/?...'",
+        "the URL must not have a fragment (#): 'ws://...@127.0.0.1/?...'",
     ),
     (
         "url_unparsable_with_secrets",
         lambda connect: connect("ws://somebody:p@ss@127.0.0.1:nine/?token"),
         InvalidURLError,
-        "'ws:...@127.0.0.1:nine/?...' is not a valid URL; it looks like ws://host:port/path, "
+        "'ws://...@127.0.0.1:nine/?...' is not a valid URL; it looks like ws://host:port/path, "
         "or is relative where there is a base",
     ),
     (

@@ -241,11 +241,20 @@ class Sequence:
         return ("b", "a")[index]
 
 
+class Iterable:
+    """What can be iterated over, and nothing else."""
+
+    def __iter__(self) -> "Any":
+        return iter(["b", "a"])
+
+
 PROTOCOLS: "list[tuple[str, str, Any, list[str]]]" = [
     ("string_is_one", _OFFERED, "chat", ["chat"]),
     ("list_keeps_its_order", _OFFERED, ["b", "a", "c"], ["b", "a", "c"]),
     ("tuple_keeps_its_order", _OFFERED, ("b", "a"), ["b", "a"]),
     ("sequence_keeps_its_order", _OFFERED, Sequence(), ["b", "a"]),
+    ("any_iterable_keeps_its_order", _OFFERED, Iterable(), ["b", "a"]),
+    ("range_of_none_is_none", _NONE, range(0), []),
     ("names_keep_their_case", _OFFERED, ["Chat.V2"], ["Chat.V2"]),
     ("every_token_character_is_allowed", _OFFERED, "aZ09" + TOKEN, ["aZ09" + TOKEN]),
     ("None_is_none", _NONE, None, []),

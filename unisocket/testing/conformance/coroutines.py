@@ -4,6 +4,7 @@ import builtins
 
 import unisocket
 from unisocket import (
+    CloseEvent,
     CloseReasonTooLongError,
     ConcurrencyError,
     ConnectionClosed,
@@ -527,7 +528,7 @@ async def test_recv_with_a_timeout_that_is_none_raises_and_the_next_receives(con
 @case("contract 3: max_queue is a number of messages")
 async def test_connect_with_a_max_queue_that_is_none_raises_ValueError(connect: "Connect", peer: "Peer") -> None:
     """Before anything is opened."""
-    for wrong in (0, -1, None, "16"):
+    for wrong in (0, -1, None, "16", True):
         raises(ValueError, lambda wrong=wrong: unisocket.connect(peer.url, max_queue=wrong))  # type: ignore[misc]
 
 
@@ -1538,6 +1539,28 @@ async def test_connection_close_with_full_queue_is_answered(connect: "Connect", 
         await iterate(ws, messages)
     assert 16 <= len(messages) <= 24, len(messages)
     equal(messages, [numbered(number, 64 * KIB).encode() for number in range(len(messages))])
+
+
+@case(_FULL + "; nor does that of the WebSocket", needs=("pause",))
+async def test_close_of_the_websocket_with_full_queue_is_answered(connect: "Connect", peer: "Peer") -> None:
+    """Which knows nothing of a queue."""
+    await peer.script(["accept"], ["push", 500, "binary", 64 * KIB])
+    async with unisocket.connect(peer.url) as ws:
+        await until(lambda: ws._paused, "a full queue")
+        ws.websocket.close(4001)
+        await ws.wait_closed()
+        equal(ws.close_code, 4001)
+
+
+@case("contract 1, dispatchEvent: an event of one's own tells nothing of the connection")
+async def test_connection_is_not_closed_by_a_close_event_of_ones_own(connect: "Connect", peer: "Peer") -> None:
+    """It goes on, and is left as it should be."""
+    async with unisocket.connect(peer.url) as ws:
+        ws.websocket.dispatchEvent(CloseEvent("close", None, 1000, "", True))
+        equal((ws.readyState, ws.close_code), (WebSocket.OPEN, None))
+        await ws.send("1")
+        equal(await ws.recv(), "1")
+    equal(await closes(peer), [(1000, "")])
 
 
 @case(_FULL + "; nor does leaving async with", needs=("pause",))

@@ -88,6 +88,16 @@ async def test_origin_of_message_has_scheme_host_and_port(connect: "Connect", pe
         equal((event.type, event.origin, event.lastEventId), ("message", peer.url.split("/peer/")[0], ""))
 
 
+@case("contract 2: code is an int, reason a str, wasClean a bool")
+async def test_close_event_has_plain_values(connect: "Connect", peer: "Peer") -> None:
+    """So that they look the same in every log."""
+    await peer.script(["accept"], ["close"])
+    seen: list[str] = []
+    websocket = connect(peer.url, onclose=lambda event: seen.append(repr((event.code, event.reason, event.wasClean))))
+    await Recorder(websocket).closed()
+    equal(seen, ["(1005, '', True)"])
+
+
 @case("contract 2: error events carry message, a str")
 async def test_message_of_error_is_text(connect: "Connect", peer: "Peer") -> None:
     """Whatever the runtime tells of why: of a connection that was lost, and of one that was never tried."""

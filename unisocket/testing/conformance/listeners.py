@@ -35,6 +35,10 @@ def fail() -> None:
     raise LookupError("a mistake")
 
 
+class Kind(str):  # noqa: SLOT000
+    """A str of one's own."""
+
+
 class Alike:
     """A callable object that is equal to every other."""
 
@@ -290,10 +294,23 @@ async def test_listener_of_two_types_is_removed_for_one_only(connect: "Connect",
 async def test_listener_of_unknown_types_hears_of_them_alone(connect: "Connect", peer: "Peer") -> None:
     """Types are compared as they stand."""
     stage = Stage(connect)
-    for type in ("news", "News", "", "on message", "\u00e9"):
+    types = ("news", "News", "", "on message", "\u00e9", "__proto__", "constructor")
+    for type in types:
         stage.websocket.addEventListener(type, stage.listener("<" + type + ">"))
-    for type in ("news", "News", "", "on message", "\u00e9"):
+    for type in types:
         equal(stage.fire(type), ["<" + type + ">"])
+
+
+@case("contract 1: a str is what is of a subclass, too")
+async def test_type_of_a_subclass_of_str_is_the_same_type(connect: "Connect", peer: "Peer") -> None:
+    """For whoever adds, dispatches and removes."""
+    stage = Stage(connect)
+    listener = stage.listener("listener")
+    stage.websocket.addEventListener(Kind("news"), listener)
+    equal(stage.fire("news"), ["listener"])
+    equal(stage.fire(Kind("news")), ["listener"])
+    stage.websocket.removeEventListener(Kind("news"), listener)
+    equal(stage.fire("news"), [])
 
 
 @case("contract 1, addEventListener: a listener of None is ignored")
@@ -695,6 +712,30 @@ def _takes_nothing(methods: Methods) -> "Callable[[], None]":
     return function
 
 
+class Static:
+    """Has a static method that needs no object."""
+
+    notes: "Methods"
+
+    def __init__(self, notes: Methods) -> None:
+        Static.notes = notes
+
+    @staticmethod
+    def nothing() -> None:
+        """Note a call without arguments."""
+        Static.notes.nothing()
+
+
+def _wrapped(function: "Callable[[], None]") -> "Callable[..., None]":
+    from functools import wraps
+
+    @wraps(function)
+    def wrapper(*arguments: "Any") -> None:
+        function(*arguments)
+
+    return wrapper
+
+
 def _takes_no_place(methods: Methods) -> "Callable[..., None]":
     def function(*, done: "Callable[[], None]" = methods.nothing, **others: "Any") -> None:
         equal(others, {})
@@ -707,6 +748,8 @@ _add_without("function_of_no_argument", _takes_nothing)
 _add_without("function_of_keywords", _takes_no_place)
 _add_without("lambda_of_no_argument", lambda methods: lambda: methods.nothing())
 _add_without("bound_method_of_no_argument", lambda methods: methods.nothing)
+_add_without("static_method_of_no_argument", lambda methods: Static(methods).nothing)
+_add_without("wrapped_function_of_no_argument", lambda methods: _wrapped(_takes_nothing(methods)))
 
 
 def _add_with(name: str, make: "Callable[[list[Any]], Any]") -> None:

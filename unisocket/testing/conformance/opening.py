@@ -271,6 +271,7 @@ VIOLATIONS: "list[tuple[str, str, list[list[Any]]]]" = [
     ("length_of_5_in_16_bits", _MINIMAL, [["raw", "827e0005" + "00" * 5]]),
     ("length_of_200_in_64_bits", _MINIMAL, [["raw", "827f" + "00" * 7 + "c8" + "00" * 200]]),
     ("close_code_999", _CLOSE, [["bad_close", "03e7"]]),
+    ("close_code_1004", _CLOSE, [["bad_close", "03ec"]]),
     ("close_code_1005", _CLOSE, [["bad_close", "03ed"]]),
     ("close_code_1006", _CLOSE, [["bad_close", "03ee"]]),
     ("close_code_1015", _CLOSE, [["bad_close", "03f7"]]),

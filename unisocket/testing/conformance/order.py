@@ -172,7 +172,9 @@ async def _states_while_peer_closes(connect: "Connect", peer: "Peer") -> "list[t
     websocket, recorder = await open_socket(connect, peer)
 
     def look() -> None:
+        shown = repr(websocket)
         now = (websocket.readyState, recorder.types.count("close"))
+        assert shown.endswith((" OPEN>", " CLOSING>", " CLOSED>")[now[0] - 1]), (shown, now)
         if now not in seen:
             seen.append(now)
         if now[0] != websocket.CLOSED:
