@@ -372,11 +372,11 @@ async def test_async_handler_whose_task_is_cancelled_before_it_begins_deafens_no
     await peer.script(["accept"], ["together", [["text", "1"], ["text", "2"]]], ["close", 1000, ""])
     begun: list[str] = []
     ended: list[str] = []
-    tests = asyncio.all_tasks()
 
     def cancel(event: unisocket.MessageEvent) -> None:
+        others = asyncio.all_tasks()
         if event.data == "1":
-            asyncio.get_running_loop().call_soon(lambda: [task.cancel() for task in asyncio.all_tasks() - tests - mine])
+            asyncio.get_running_loop().call_soon(lambda: [task.cancel() for task in asyncio.all_tasks() - others])
 
     async def handle(event: unisocket.MessageEvent) -> None:
         begun.append(event.data)
@@ -385,8 +385,6 @@ async def test_async_handler_whose_task_is_cancelled_before_it_begins_deafens_no
 
     websocket = WebSocket(peer.url)
     recorder = Recorder(websocket)
-    await recorder.wait("open")
-    mine = asyncio.all_tasks() - tests
     websocket.addEventListener("message", cancel)
     websocket.addEventListener("message", handle)
     async with asyncio.timeout(5):
