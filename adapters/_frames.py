@@ -69,6 +69,8 @@ LONG_HEADER, LARGE_HEADER = struct.Struct("!BBH"), struct.Struct("!BBQ")
 # By what stands in the place of a length that is longer: its size, the least that it may be, and what reads it.
 LENGTHS = {126: (2, 126, struct.Struct("!H").unpack_from), 127: (8, 2**16, struct.Struct("!Q").unpack_from)}
 
+LOST = "the connection was lost"
+
 # How many short frames, or halves of long ones, a task may collect for one write.
 MANY, MANY_LONG = 1024, 64
 
@@ -164,6 +166,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         "_large",
         "_late_ping",
         "_limit",
+        "_loss",
         "_lost",
         "_next_ping",
         "_opcode",
@@ -195,6 +198,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self.established = False
         self._ended = False  # the closing handshake is done, or the connection is given up
         self._timer: asyncio.TimerHandle | None = None
+        self._loss: tuple[Exception | None] | None = None  # of the connection, while something is held back
         self._heard = True
         self._deadline = math.inf
         self._next_ping = 0.0
@@ -260,9 +264,17 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         # A response that was refused by its head has said all.
         if self._ended or (self.response_rcvd.done() and not self.established):
             return
-        super().eof_received()
-        if self.established:
-            self.transport.abort()  # else asyncio would wait for a peer to read that is gone
+        if not self.established:
+            super().eof_received()
+        elif not self._holds_back():
+            # asyncio would wait until all has left, before it tells.
+            self._end()
+            self._hang_up()
+            self.owner.runtime.enter(lambda: self.owner.closed(NO_HANDSHAKE, "", False, LOST))
+
+    def _holds_back(self) -> bool:
+        """Whether what has come waits for somebody who wants it: over TLS the end of all may come meanwhile."""
+        return self.established and not self._ended and not self._reading and bool(self._tail)
 
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
 
@@ -798,6 +810,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _hang_up(self) -> None:
         """Close the TCP connection when all is sent, or soon."""
+        if self._loss is not None:
+            return
         self.owner.runtime.closing().add(self)
         self.transport.close()
         busy = self.transport.get_write_buffer_size() or self.transport.get_extra_info("ssl_object") is not None
@@ -807,12 +821,18 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not hasattr(self, "recv_messages"):
             return  # lost in the TLS handshake behind a proxy, before there was a connection_made()
+        if self._holds_back():
+            self._loss = (exc,)
+            self._silent, self._plain = True, False
+            if self._timer is not None:
+                self._timer.cancel()
+            return
         super().connection_lost(exc)
         self.owner.runtime.closing().discard(self)
         ended, self._ended = self._ended, True  # the transport has thrown away what it had: do not ask it
         self._end()
         if self.established and not ended:
-            message = explain(exc) if exc else "the connection was lost"
+            message = explain(exc) if exc else LOST
             # In the context of the socket: it may be lost in a task that sends.
             self.owner.runtime.enter(lambda: self.owner.closed(NO_HANDSHAKE, "", False, message))
 
@@ -828,19 +848,29 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def pause(self) -> None:
         """Stop reading."""
-        if self._reading and not self.transport.is_closing():
+        if self._reading and self._loss is not None:
+            self._reading = False
+        elif self._reading and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
-        if not self._reading and not self.transport.is_closing():
+        if not self._reading and (self._loss is not None or not self.transport.is_closing()):
             self._reading = True
             self._heard = True  # while nothing was read, no pong could be seen
             self._surplus = 0
-            self._resume_reading()
+            if self._loss is None:
+                self._resume_reading()
             if self._tail:
-                self.owner.runtime.soon(lambda: self.data_received(b""))  # what was held back
+                self.owner.runtime.soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Deliver what was held back; and if the connection was lost meanwhile, be lost then."""
+        self.data_received(b"")
+        if self._loss is not None and not self._holds_back():
+            (exc,), self._loss = self._loss, None
+            self.connection_lost(exc)
 
     def _resume_reading(self) -> None:
         """Have asyncio read again, and tell of it in the context of the socket."""

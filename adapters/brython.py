@@ -99,7 +99,7 @@ _Method: "Any" = type(_runtime.spawn)
 def takes_nothing(function: "Any") -> bool:
     """Whether a function, lambda or bound method has no place for the event; other callables get it."""
     own = 0
-    if type(function) is not _Function and hasattr(function, "__func__"):
+    if hasattr(function, "__func__"):
         own = int(type(function) is _Method)  # and not a static one
         function = function.__func__
     function = getattr(function, "__wrapped__", function)

@@ -123,6 +123,26 @@ async def test_close_frame_and_the_end_of_TLS_that_come_together_close_cleanly(a
             assert await Recorder(websocket).closed() == CLOSED
 
 
+async def test_what_is_held_back_when_TLS_ends_is_received_before_the_close(authority: Authority) -> None:
+    """What one read brings may inflate a thousandfold, and a slow consumer gets it little by little."""
+    compressor = zlib.compressobj(wbits=-15)
+    data = compressor.compress(bytes(9000)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    frame = make_frame(BINARY, data[:-4], rsv=RSV1)
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept(200 * frame + make_frame(CLOSE, close_body(1000)), extensions="permessage-deflate")
+        peer.transport.close()
+
+    adapter = CPythonAdapter(ssl=authority.trusting)
+    messages = []
+    server = fault_server(fault, "wss", ssl=authority.server())
+    async with all_ends(), server as url, connect(url, adapter=adapter) as ws:
+        async for message in ws:
+            messages.append(message)
+            await asyncio.sleep(0.001)
+    assert (len(messages), set(messages), ws.close_code) == (200, {bytes(9000)}, 1000)
+
+
 # Headers
 
 

@@ -827,8 +827,23 @@ async def test_end_of_TCP_while_much_is_unsent_fires_error_then_close_1006(schem
 
     server = fault_server(fault, scheme, ssl=authority.server() if scheme == "wss" else None)
     events = [("open",), *LOST]
-    options: dict[str, Any] = {"ssl": authority.trusting, "ping_interval": 0.5, "ping_timeout": 0.5}
+    options: dict[str, Any] = {"ssl": authority.trusting, "close_timeout": 1, "ping_interval": 0.5, "ping_timeout": 0.5}
     await check(server, events, 2, then=lambda websocket: websocket.send(bytes(2**25)), **options)
+
+
+async def test_what_is_sent_when_TCP_ends_in_one_direction_still_leaves() -> None:
+    """Whoever has sent FIN may read on."""
+    data, got = bytes(range(256)) * 2**15, bytearray()
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept(make_frame(TEXT, b"go"))
+        await fin(peer)
+        got.extend((await peer.frame()).payload)
+
+    async with all_ends(), fault_server(fault) as url:
+        websocket = WebSocket(url, onmessage=lambda event: event.target.send(data))
+        assert await Recorder(websocket).closed() == LOST[-1]
+    assert got == data
 
 
 TURNS_OF_AN_OPENING = range(40)

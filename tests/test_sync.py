@@ -731,6 +731,19 @@ def test_connect_that_has_a_connection_opens_no_second_one(peer: BlockingPeer) -
     peer.wait_for("request", 2)
 
 
+def test_connect_whose_leaving_is_interrupted_can_be_entered_again(peer: BlockingPeer) -> None:
+    opening = connect(peer.url)
+    interrupt = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    ws = opening.__enter__()
+    ws.websocket._runtime.loop.call_soon_threadsafe(time.sleep, 0.5)  # type: ignore[attr-defined]  # nothing can begin
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        opening.__exit__(None, None, None)
+    with opening as ws:
+        ws.send("1")
+        assert ws.recv() == "1"
+
+
 def test_leaving_closes_with_1000_and_waits(peer: BlockingPeer) -> None:
     with connect(peer.url) as ws:
         pass

@@ -307,7 +307,7 @@ class Listeners:
 
 def _key(type: str) -> str:
     # Brython's dict takes `__proto__` for its own, and a subclass of str for something else.
-    return "on" + str(type)
+    return "on" + (type[:] if isinstance(type, str) else str(type))
 
 
 # Each access makes another object of these, equal to the last: `ws.unbind("open", self.f)` must work.

@@ -76,7 +76,7 @@ class connect:  # noqa: N801  a function for who uses it
         self._arguments = (url, protocols)
         self._adapter = adapter
         self._open_timeout = open_timeout
-        if not isinstance(max_queue, int) or isinstance(max_queue, bool) or max_queue < 1:
+        if not isinstance(max_queue, int) or max_queue is True or max_queue < 1:
             raise ValueError("max_queue is a number of messages, 1 or more, not %r" % (max_queue,))
         self._max_queue = max_queue
         self._connection: Connection | None = None
@@ -369,7 +369,7 @@ class Connection:
         self._failure = event.message
 
     def _on_close(self, event: "CloseEvent") -> None:
-        if self.websocket._state != WebSocket.CLOSED:
+        if self._closed or self.websocket._state != WebSocket.CLOSED:
             return  # somebody's own event
         self._closed = event
         self.close_code = event.code

@@ -66,7 +66,9 @@ class connect:  # noqa: N801  a function for who uses it
         connection._start_closing(1000, "")
 
     def __exit__(self, kind: "type[BaseException] | None", error: "Any", traceback: "Any") -> None:
-        _runtime.run_sync(lambda: self._opening.__aexit__(kind, error, traceback))
+        connection = self._opening._left()
+        if connection is not None:
+            Connection(connection).__exit__(kind, error, traceback)
 
 
 class Connection:

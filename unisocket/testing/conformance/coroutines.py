@@ -1560,7 +1560,8 @@ async def test_connection_is_not_closed_by_a_close_event_of_ones_own(connect: "C
         equal((ws.readyState, ws.close_code), (WebSocket.OPEN, None))
         await ws.send("1")
         equal(await ws.recv(), "1")
-    equal(await closes(peer), [(1000, "")])
+    ws.websocket.dispatchEvent(CloseEvent("close", None, 4999, "", True))
+    equal((ws.close_code, await closes(peer)), (1000, [(1000, "")]))
 
 
 @case(_FULL + "; nor does leaving async with", needs=("pause",))
