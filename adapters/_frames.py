@@ -158,6 +158,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         "_fragments",
         "_frame_limit",
         "_frames",
+        "_going_on",
         "_head",
         "_header",
         "_heard",
@@ -198,6 +199,7 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self.established = False
         self._ended = False  # the closing handshake is done, or the connection is given up
         self._timer: asyncio.TimerHandle | None = None
+        self._going_on = False  # with what was held back, as soon as can be
         self._loss: tuple[Exception | None] | None = None  # of the connection, while something is held back
         self._heard = True
         self._deadline = math.inf
@@ -274,7 +276,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _holds_back(self) -> bool:
         """Whether what has come waits for somebody who wants it: over TLS the end of all may come meanwhile."""
-        return self.established and not self._ended and not self._reading and bool(self._tail)
+        waits = self._going_on or not self._reading
+        return self.established and not self._ended and waits and bool(self._tail)
 
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
 
@@ -860,13 +863,15 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             self._reading = True
             self._heard = True  # while nothing was read, no pong could be seen
             self._surplus = 0
-            if self._loss is None:
-                self._resume_reading()
             if self._tail:
+                self._going_on = True
                 self.owner.runtime.soon(self._go_on)
+            if self._loss is None:
+                self._resume_reading()  # which may at once find that the connection is lost
 
     def _go_on(self) -> None:
         """Deliver what was held back; and if the connection was lost meanwhile, be lost then."""
+        self._going_on = False
         self.data_received(b"")
         if self._loss is not None and not self._holds_back():
             (exc,), self._loss = self._loss, None

@@ -36,6 +36,7 @@ __all__ = (
     "echo",
     "fault_server",
     "fin",
+    "half_close",
     "opened",
     "reply",
     "resolve_with",
@@ -183,6 +184,12 @@ async def fin(peer: Peer) -> None:
         peer.transport.write_eof()
     else:
         peer.transport.abort()
+
+
+def half_close(peer: Peer) -> None:
+    """Send FIN at once, whatever asyncio has still to send; over TLS without its goodbye."""
+    with socket.socket(fileno=os.dup(peer.transport.get_extra_info("socket").fileno())) as raw:
+        raw.shutdown(socket.SHUT_WR)
 
 
 async def rst(peer: Peer) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from certificates import Authority
-from fault_server import Peer, all_ends, blackhole, fault_server, opened, resolve_with
+from fault_server import Peer, all_ends, blackhole, fault_server, half_close, opened, resolve_with
 from proxies import connect_proxy, socks_proxy
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -123,7 +123,8 @@ async def test_close_frame_and_the_end_of_TLS_that_come_together_close_cleanly(a
             assert await Recorder(websocket).closed() == CLOSED
 
 
-async def test_what_is_held_back_when_TLS_ends_is_received_before_the_close(authority: Authority) -> None:
+@pytest.mark.parametrize("end", ["of_TLS", "of_TCP"])
+async def test_what_is_held_back_when_all_ends_is_received_before_the_close(authority: Authority, end: str) -> None:
     """What one read brings may inflate a thousandfold, and a slow consumer gets it little by little."""
     compressor = zlib.compressobj(wbits=-15)
     data = compressor.compress(bytes(9000)) + compressor.flush(zlib.Z_FULL_FLUSH)
@@ -131,7 +132,10 @@ async def test_what_is_held_back_when_TLS_ends_is_received_before_the_close(auth
 
     async def fault(peer: Peer) -> None:
         await peer.accept(200 * frame + make_frame(CLOSE, close_body(1000)), extensions="permessage-deflate")
-        peer.transport.close()
+        if end == "of_TLS":
+            peer.transport.close()
+        else:
+            half_close(peer)
 
     adapter = CPythonAdapter(ssl=authority.trusting)
     messages = []

@@ -6,7 +6,6 @@ nothing is left over, neither task nor socket, nor a complaint when all is colle
 
 import asyncio
 import datetime as dt
-import os
 import socket
 import ssl
 import threading
@@ -27,6 +26,7 @@ from fault_server import (
     echo,
     fault_server,
     fin,
+    half_close,
     opened,
     reply,
     resolve_with,
@@ -822,8 +822,7 @@ async def test_end_of_TCP_while_much_is_unsent_fires_error_then_close_1006(schem
         await peer.accept()
         await peer.read()
         peer.transport.pause_reading()
-        with socket.socket(fileno=os.dup(peer.transport.get_extra_info("socket").fileno())) as raw:
-            raw.shutdown(socket.SHUT_WR)
+        half_close(peer)
 
     server = fault_server(fault, scheme, ssl=authority.server() if scheme == "wss" else None)
     events = [("open",), *LOST]
