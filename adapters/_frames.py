@@ -39,8 +39,6 @@ except ImportError:  # no compiled part on this platform
 if TYPE_CHECKING:
     from unisocket.adapters._websockets import CPythonTransport
 
-# RFC 6455 section 7.4.1: no close frame came.
-
 # First bytes of whole data frames (RFC 6455 section 5.2): FIN and opcode, and RSV1 if deflated (RFC 7692).
 TEXT, BINARY = 0x81, 0x82
 DEFLATED = 0x40

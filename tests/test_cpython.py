@@ -309,24 +309,7 @@ def test_exception_of_a_handler_without_a_loop_is_logged(caplog: pytest.LogCaptu
     assert done.stderr.count("ZeroDivisionError") == 1
 
 
-async def test_keyboard_interrupt_in_a_handler_leaves_through_the_loop(base_url: str) -> None:
-    peer = await session(base_url)
-    done = await asyncio.to_thread(
-        run_program,
-        """
-        import sys, unisocket
-        def on_open(event):
-            raise SystemExit(7)
-        unisocket.WebSocket(sys.argv[1], onopen=on_open)
-        unisocket.run()
-        """,
-        peer.url,
-    )
-    assert done.returncode == 7, done.stderr
-    await peer.close()
-
-
-async def test_socket_whose_open_handler_ends_the_program_says_goodbye(base_url: str) -> None:
+async def test_system_exit_in_a_handler_leaves_through_the_loop_and_the_socket_says_goodbye(base_url: str) -> None:
     peer = await session(base_url)
     done = await asyncio.to_thread(
         run_program,
@@ -340,6 +323,7 @@ async def test_socket_whose_open_handler_ends_the_program_says_goodbye(base_url:
         """,
         peer.url,
     )
+    assert done.returncode == 7, done.stderr
     assert "error" not in done.stdout
     assert "code=1001" in done.stdout
     assert (await peer.wait_for("close"))[0]["code"] == 1001

@@ -328,8 +328,8 @@ class WebSocket:
         elif self._state == OPEN:
             self._move(CLOSING)
             self._transport.close(code, reason)
-            if self._connection is not None:
-                self._connection._read_on()  # else the peer's answer would wait behind a full queue
+            if self._stops:
+                self._transport.resume()  # else the peer's answer would wait behind what nobody wants
             if self._is_crowded:
                 self._runtime.soon(self._release)
             if self._close_timeout is not None:
@@ -576,7 +576,7 @@ class WebSocket:
     def _stop_reading(self) -> None:
         """Have one more reason not to read."""
         self._stops += 1
-        if self._stops == 1:
+        if self._stops == 1 and self._state == OPEN:
             self._transport.pause()
 
     def _read_on(self) -> None:
