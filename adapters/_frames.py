@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import socket
+import ssl
 import struct
 import zlib
 from collections.abc import Iterator
@@ -376,7 +377,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _go_on_later(self) -> None:
         # Not in the next turn: there leaves what the handler raised.
-        self.loop.call_soon(self.loop.call_soon, self.data_received, b"")
+        self._going_on = True
+        self.loop.call_soon(self.loop.call_soon, self._go_on)
 
     # Opening
 
@@ -822,12 +824,32 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not hasattr(self, "recv_messages"):
             return  # lost in the TLS handshake behind a proxy, before there was a connection_made()
-        if self._holds_back():
-            self._loss = (exc,)
-            self._silent, self._plain = True, False
-            if self._timer is not None:
-                self._timer.cancel()
+        self._loss = (exc,)
+        self._silent, self._plain = True, False
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            self._decipher_rest()
+        finally:
+            self._settle_loss()
+
+    def _decipher_rest(self) -> None:
+        """Take what came over TLS before the end of TCP: asyncio throws away what did not fit into one read."""
+        tls = self.transport.get_extra_info("ssl_object")
+        if tls is None or not self.established or self._ended:
             return
+        rest = bytearray()
+        with contextlib.suppress(ssl.SSLError):  # no more is whole
+            while data := tls.read(self._buffers.size):
+                rest += data
+        if rest:
+            self.data_received(bytes(rest))
+
+    def _settle_loss(self) -> None:
+        """Be lost, if the connection is, as soon as nothing is held back."""
+        if self._loss is None or self._holds_back():
+            return
+        (exc,), self._loss = self._loss, None
         super().connection_lost(exc)
         self.owner.runtime.closing().discard(self)
         ended, self._ended = self._ended, True  # the transport has thrown away what it had: do not ask it
@@ -870,10 +892,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def _go_on(self) -> None:
         """Deliver what was held back; and if the connection was lost meanwhile, be lost then."""
         self._going_on = False
-        self.data_received(b"")
-        if self._loss is not None and not self._holds_back():
-            (exc,), self._loss = self._loss, None
-            self.connection_lost(exc)
+        try:
+            self.data_received(b"")
+        finally:
+            self._settle_loss()
 
     def _resume_reading(self) -> None:
         """Have asyncio read again, and tell of it in the context of the socket."""

@@ -29,6 +29,7 @@ __all__ = (
     "Fault",
     "Peer",
     "all_ends",
+    "all_left",
     "asked",
     "blackhole",
     "closed_port",
@@ -184,6 +185,13 @@ async def fin(peer: Peer) -> None:
         peer.transport.write_eof()
     else:
         peer.transport.abort()
+
+
+async def all_left(peer: Peer) -> None:
+    """Wait until asyncio has nothing more to send; over TLS, there are two transports."""
+    beneath = getattr(getattr(peer.transport, "_ssl_protocol", None), "_transport", peer.transport)
+    while peer.transport.get_write_buffer_size() or beneath.get_write_buffer_size():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 def half_close(peer: Peer) -> None:

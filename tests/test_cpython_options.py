@@ -7,14 +7,14 @@ import os
 import random
 import socket
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from certificates import Authority
-from fault_server import Peer, all_ends, blackhole, fault_server, half_close, opened, resolve_with
+from fault_server import Peer, all_ends, all_left, blackhole, fault_server, half_close, opened, resolve_with
 from proxies import connect_proxy, socks_proxy
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -123,28 +123,48 @@ async def test_close_frame_and_the_end_of_TLS_that_come_together_close_cleanly(a
             assert await Recorder(websocket).closed() == CLOSED
 
 
-@pytest.mark.parametrize("end", ["of_TLS", "of_TCP"])
-async def test_what_is_held_back_when_all_ends_is_received_before_the_close(authority: Authority, end: str) -> None:
-    """What one read brings may inflate a thousandfold, and a slow consumer gets it little by little."""
+def deflated() -> tuple[bytes, list[bytes]]:
+    """What one read brings may inflate a thousandfold."""
     compressor = zlib.compressobj(wbits=-15)
     data = compressor.compress(bytes(9000)) + compressor.flush(zlib.Z_FULL_FLUSH)
-    frame = make_frame(BINARY, data[:-4], rsv=RSV1)
+    return 200 * make_frame(BINARY, data[:-4], rsv=RSV1), 200 * [bytes(9000)]
+
+
+def large() -> tuple[bytes, list[bytes]]:
+    """What has come and is not deciphered yet is thrown away with the connection, but by this product."""
+    messages = [bytes((number,)) * 100_000 for number in range(40)]  # more than the queue takes
+    return b"".join(make_frame(BINARY, message) for message in messages), messages
+
+
+@pytest.mark.parametrize("end", ["of_TLS", "of_TCP"])
+@pytest.mark.parametrize("flood", [deflated, large])
+async def test_what_is_held_back_when_all_ends_is_received_before_the_close(
+    authority: Authority, flood: Callable[[], tuple[bytes, list[bytes]]], end: str
+) -> None:
+    """A slow consumer gets it little by little, or when all is over."""
+    frames, messages = flood()
+    ended = asyncio.Event()
 
     async def fault(peer: Peer) -> None:
-        await peer.accept(200 * frame + make_frame(CLOSE, close_body(1000)), extensions="permessage-deflate")
+        options = {"extensions": "permessage-deflate"} if flood is deflated else {}
+        await peer.accept(frames + make_frame(CLOSE, close_body(1000)), **options)
         if end == "of_TLS":
             peer.transport.close()
         else:
+            await all_left(peer)
             half_close(peer)
+        ended.set()
 
     adapter = CPythonAdapter(ssl=authority.trusting)
-    messages = []
+    received = []
     server = fault_server(fault, "wss", ssl=authority.server())
     async with all_ends(), server as url, connect(url, adapter=adapter) as ws:
+        await ended.wait()
+        await asyncio.sleep(0.1)  # the end is not seen from here
         async for message in ws:
-            messages.append(message)
+            received.append(message)
             await asyncio.sleep(0.001)
-    assert (len(messages), set(messages), ws.close_code) == (200, {bytes(9000)}, 1000)
+    assert (received == messages, ws.close_code) == (True, 1000)
 
 
 # Headers
