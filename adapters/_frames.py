@@ -15,7 +15,7 @@ import socket
 import ssl
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -166,10 +166,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         "_large",
         "_late_ping",
         "_limit",
-        "_loss",
         "_lost",
         "_next_ping",
         "_opcode",
+        "_over",
         "_payload",
         "_plain",
         "_position",
@@ -198,8 +198,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self.established = False
         self._ended = False  # the closing handshake is done, or the connection is given up
         self._timer: asyncio.TimerHandle | None = None
-        self._going_on = False  # with what was held back, as soon as can be
-        self._loss: tuple[Exception | None] | None = None  # of the connection, while something is held back
+        self._going_on = False  # with what a handler has left by SystemExit or the like, in another turn
+        self._over = False  # nothing more will come
         self._heard = True
         self._deadline = math.inf
         self._next_ping = 0.0
@@ -267,16 +267,13 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             return
         if not self.established:
             super().eof_received()
-        elif not self._holds_back():
+        else:
             # asyncio would wait until all has left, before it tells.
-            self._end()
-            self._hang_up()
-            self.owner.runtime.enter(lambda: self.owner.closed(NO_HANDSHAKE, "", False, LOST))
+            self._after_all(lambda: self.owner.runtime.soon(self._fail_by_loss))
 
-    def _holds_back(self) -> bool:
-        """Whether what has come waits for somebody who wants it: over TLS the end of all may come meanwhile."""
-        waits = self._going_on or not self._reading
-        return self.established and not self._ended and waits and bool(self._tail)
+    def _fail_by_loss(self) -> None:
+        if not self._ended:
+            self._fail(LOST)
 
     # Reading: into a buffer, where the loop can (asyncio's own), and else from what it hands over
 
@@ -379,6 +376,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         # Not in the next turn: there leaves what the handler raised.
         self._going_on = True
         self.loop.call_soon(self.loop.call_soon, self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = False
+        self.data_received(b"")
 
     # Opening
 
@@ -718,7 +719,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def send_data(self) -> None:
         self._write_out()  # what was sent before a control frame leaves before it
-        super().send_data()
+        if not self.transport.is_closing():  # uvloop would raise
+            super().send_data()
 
     def _write_out(self) -> None:
         if self._frames:
@@ -732,6 +734,10 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._write(payload)
 
     def _write(self, data: bytes) -> None:
+        if self.transport.is_closing():  # uvloop would raise; and asyncio would throw it away as if it had left
+            self._lost += self._payload
+            self._payload = 0
+            return
         self._written += len(data)
         self.transport.write(data)
 
@@ -813,10 +819,9 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def _hang_up(self) -> None:
         """Close the TCP connection when all is sent, or soon."""
-        if self._loss is not None:
-            return
         self.owner.runtime.closing().add(self)
-        self.transport.close()
+        if not self.transport.is_closing():  # else asyncio's of TLS would break
+            self.transport.close()
         busy = self.transport.get_write_buffer_size() or self.transport.get_extra_info("ssl_object") is not None
         if self.close_timeout is not None and busy:
             self._timer = self.loop.call_later(self.close_timeout, self.transport.abort)
@@ -824,32 +829,32 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not hasattr(self, "recv_messages"):
             return  # lost in the TLS handshake behind a proxy, before there was a connection_made()
-        self._loss = (exc,)
-        self._silent, self._plain = True, False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._after_all(lambda: self._be_lost(exc))
+
+    def _after_all(self, then: Callable[[], None]) -> None:
+        """Deliver what has come, for nothing more will, and nobody can be made to wait any more; then go on."""
+        self._over = True
         try:
-            self._decipher_rest()
+            if self.established and not self._ended and self._guest is None:
+                self._reading = True
+                self.data_received(self._undeciphered())
         finally:
-            self._settle_loss()
+            if self._going_on:
+                self.loop.call_soon(self.loop.call_soon, self._after_all, then)
+            else:
+                then()
 
-    def _decipher_rest(self) -> None:
-        """Take what came over TLS before the end of TCP: asyncio throws away what did not fit into one read."""
+    def _undeciphered(self) -> bytes:
+        """Return what came over TLS and fits into no read: with the end of TCP asyncio throws it away."""
         tls = self.transport.get_extra_info("ssl_object")
-        if tls is None or not self.established or self._ended:
-            return
-        rest = bytearray()
-        with contextlib.suppress(ssl.SSLError):  # no more is whole
-            while data := tls.read(self._buffers.size):
-                rest += data
-        if rest:
-            self.data_received(bytes(rest))
+        data = bytearray()
+        if tls is not None:
+            with contextlib.suppress(ssl.SSLError):  # no more is whole
+                while part := tls.read(self._buffers.size):
+                    data += part
+        return bytes(data)
 
-    def _settle_loss(self) -> None:
-        """Be lost, if the connection is, as soon as nothing is held back."""
-        if self._loss is None or self._holds_back():
-            return
-        (exc,), self._loss = self._loss, None
+    def _be_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.owner.runtime.closing().discard(self)
         ended, self._ended = self._ended, True  # the transport has thrown away what it had: do not ask it
@@ -871,31 +876,20 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
 
     def pause(self) -> None:
         """Stop reading."""
-        if self._reading and self._loss is not None:
-            self._reading = False
-        elif self._reading and not self.transport.is_closing():
+        if self._reading and not self._over and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
-        if not self._reading and (self._loss is not None or not self.transport.is_closing()):
+        if not self._reading:
             self._reading = True
             self._heard = True  # while nothing was read, no pong could be seen
             self._surplus = 0
             if self._tail:
-                self._going_on = True
-                self.owner.runtime.soon(self._go_on)
-            if self._loss is None:
+                self.owner.runtime.soon(lambda: self.data_received(b""))
+            if not self.transport.is_closing():
                 self._resume_reading()  # which may at once find that the connection is lost
-
-    def _go_on(self) -> None:
-        """Deliver what was held back; and if the connection was lost meanwhile, be lost then."""
-        self._going_on = False
-        try:
-            self.data_received(b"")
-        finally:
-            self._settle_loss()
 
     def _resume_reading(self) -> None:
         """Have asyncio read again, and tell of it in the context of the socket."""

@@ -262,8 +262,12 @@ class ThreadTransport(Transport):
                 self._runtime.soon(self._release)
 
     def _tell_closed(self, *event: Any) -> None:
-        while self._late:
-            self._tell(*self._late.popleft())
+        try:
+            while self._late:
+                self._tell(*self._late.popleft())
+        except BaseException:  # likewise
+            self._runtime.soon(lambda: self._tell_closed(*event))
+            raise
         self._tell("closed", *event)
 
     def _book(self, size: int) -> None:

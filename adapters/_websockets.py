@@ -193,11 +193,10 @@ class CPythonTransport(Transport):
 
     def abort(self) -> None:
         self.sink = None
-        established = self.raw is not None and self.raw.established
-        if self._task is not None and not established:
-            self._task.cancel()
-        elif self.raw is not None:
+        if self.raw is not None and self.raw.established:
             self.raw.drop()
+        elif self._task is not None:
+            self._task.cancel()
 
     def orphan(self) -> None:
         """Close the socket of a loop that is closed: asyncio's objects cannot do it any more, and would complain."""
@@ -205,7 +204,8 @@ class CPythonTransport(Transport):
         task: Any = self._task
         if task is not None:
             task._log_destroy_pending = False
-            with contextlib.suppress(RuntimeError):  # of what asks the loop on its way out
+            # Of what asks the loop on its way out; and after a fork in the middle of it.
+            with contextlib.suppress(RuntimeError, ValueError):
                 task.get_coro().close()
         if self.shared is not None:
             self.shared.leave()

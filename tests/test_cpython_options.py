@@ -136,21 +136,26 @@ def large() -> tuple[bytes, list[bytes]]:
     return b"".join(make_frame(BINARY, message) for message in messages), messages
 
 
-@pytest.mark.parametrize("end", ["of_TLS", "of_TCP"])
-@pytest.mark.parametrize("flood", [deflated, large])
+def small() -> tuple[bytes, list[bytes]]:
+    messages = [b"%04d" % number * 25 for number in range(2000)]
+    return b"".join(make_frame(BINARY, message) for message in messages), messages
+
+
+@pytest.mark.parametrize("pause", [0, 0.001])
+@pytest.mark.parametrize("end", ["of_TLS", "of_TCP", "of_both"])
+@pytest.mark.parametrize("flood", [deflated, large, small])
 async def test_what_is_held_back_when_all_ends_is_received_before_the_close(
-    authority: Authority, flood: Callable[[], tuple[bytes, list[bytes]]], end: str
+    authority: Authority, flood: Callable[[], tuple[bytes, list[bytes]]], end: str, pause: float
 ) -> None:
-    """A slow consumer gets it little by little, or when all is over."""
     frames, messages = flood()
     ended = asyncio.Event()
 
     async def fault(peer: Peer) -> None:
         options = {"extensions": "permessage-deflate"} if flood is deflated else {}
         await peer.accept(frames + make_frame(CLOSE, close_body(1000)), **options)
-        if end == "of_TLS":
+        if end != "of_TCP":
             peer.transport.close()
-        else:
+        if end != "of_TLS":
             await all_left(peer)
             half_close(peer)
         ended.set()
@@ -159,11 +164,13 @@ async def test_what_is_held_back_when_all_ends_is_received_before_the_close(
     received = []
     server = fault_server(fault, "wss", ssl=authority.server())
     async with all_ends(), server as url, connect(url, adapter=adapter) as ws:
-        await ended.wait()
-        await asyncio.sleep(0.1)  # the end is not seen from here
+        if pause:
+            await ended.wait()
+            await asyncio.sleep(0.1)  # the end is not seen from here
         async for message in ws:
             received.append(message)
-            await asyncio.sleep(0.001)
+            if pause:
+                await asyncio.sleep(pause)
     assert (received == messages, ws.close_code) == (True, 1000)
 
 

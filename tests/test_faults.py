@@ -37,7 +37,7 @@ from fault_server import (
 )
 from proxies import connect_proxy, socks_proxy
 
-from unisocket import WebSocket, connect
+from unisocket import Connection, ConnectionClosedError, WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import (
     BINARY,
@@ -843,6 +843,29 @@ async def test_what_is_sent_when_TCP_ends_in_one_direction_still_leaves() -> Non
         websocket = WebSocket(url, onmessage=lambda event: event.target.send(data))
         assert await Recorder(websocket).closed() == LOST[-1]
     assert got == data
+
+
+async def test_send_raises_when_the_connection_was_reset_behind_a_full_queue() -> None:
+    """Nobody reads what is held back; and a part of it is no message."""
+    go = asyncio.Event()
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept(100 * make_frame(TEXT, b"x") + make_frame(TEXT, b"abc")[:3])
+        await go.wait()
+        await rst(peer)
+
+    async def send_on(ws: Connection) -> None:
+        while True:
+            await ws.send(bytes(10**4))
+            await asyncio.sleep(0.001)
+
+    async with all_ends(), fault_server(fault) as url, connect(url) as ws:
+        while not ws._paused:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        go.set()
+        with pytest.raises(ConnectionClosedError):
+            await asyncio.wait_for(send_on(ws), LONG)
+        assert [await ws.recv() for _ in range(100)] == 100 * ["x"]
 
 
 TURNS_OF_AN_OPENING = range(40)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ from typing import Any, Self
 
 import pytest
 import uvloop
-from fault_server import all_ends, deaf, fault_server
+from fault_server import all_ends, deaf, fault_server, fin, opened
 from peer_process import peer_process
 
 from unisocket import Connection, ConnectionClosedError, WebSocket, connect
@@ -220,7 +221,12 @@ async def returns_at_once(url: str, events: list[str]) -> None:
     watched(url, events)
 
 
-ENDS = [returns, returns_later, exits, exits_in_a_handler, returns_while_connecting, returns_at_once]
+async def returns_in_the_handshake_of_TLS(url: str, events: list[str]) -> None:
+    await returns_while_connecting(url.replace("ws:", "wss:"), events)
+
+
+CONNECTING = [returns_while_connecting, returns_at_once, returns_in_the_handshake_of_TLS]
+ENDS = [returns, returns_later, exits, exits_in_a_handler, *CONNECTING]
 
 
 @loops
@@ -234,7 +240,7 @@ def test_loop_that_ends_aborts_its_sockets_without_events_and_warns_once(
 ) -> None:
     """Contract section 1, lifetime."""
     events: list[str] = []
-    connecting = main in (returns_while_connecting, returns_at_once)
+    connecting = main in CONNECTING
     with Server(answers=not connecting) as server, one_warning("CONNECTING" if connecting else "OPEN"):
         with suppress(SystemExit):
             if way == "Runner":
@@ -252,6 +258,45 @@ def test_loop_that_ends_aborts_its_sockets_without_events_and_warns_once(
     assert server.frames == []
     if (new_loop, way) == (uvloop.new_event_loop, "close"):
         caplog.clear()  # uvloop has a word of its own for a name that was being resolved when the loop was closed
+
+
+@loops
+def test_send_behind_a_reset_that_nobody_has_seen_complains_to_nobody(new_loop: NewLoop) -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+            websocket = WebSocket("ws://127.0.0.1:{1}/".format(*server.getsockname()))
+            recorder = Recorder(websocket)
+            client, _ = await asyncio.to_thread(server.accept)
+            request = take_request(bytearray(await asyncio.to_thread(client.recv, 2**16)))
+            assert request is not None
+            client.sendall(make_upgrade(request, {}))
+            await recorder.wait("open")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            for _ in range(6):
+                websocket.send(bytes(100))
+                await asyncio.sleep(0)
+            assert await recorder.closed() == ("close", 1006, "", False)
+            assert websocket.bufferedAmount >= 400
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+    assert not complaints
+
+
+@loops
+@pytest.mark.parametrize("type", ["error", "close"])
+def test_system_exit_of_a_handler_leaves_when_TCP_ends(type: str, new_loop: NewLoop) -> None:
+    async def main() -> None:
+        async with fault_server(opened(b"", fin)) as url:
+            WebSocket(url).addEventListener(type, lambda event: sys.exit())
+            await asyncio.sleep(PROMPT)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(SystemExit):
+        runner.run(main())
 
 
 @loops
@@ -285,17 +330,22 @@ def test_socket_of_a_loop_that_has_ended_is_closed(way: str, new_loop: NewLoop) 
 
 
 @loops
-def test_opening_whose_task_is_cancelled_with_all_others_fails(new_loop: NewLoop) -> None:
+@pytest.mark.parametrize("closes", [False, True])
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_opening_whose_task_is_cancelled_with_all_others_fails(scheme: str, closes: bool, new_loop: NewLoop) -> None:
     """A program that cancels all tasks goes on; no socket is left without its end."""
 
     async def main() -> None:
         async with all_ends(), fault_server(deaf) as url:
-            websocket = WebSocket(url)
+            websocket = WebSocket(url.replace("ws", scheme, 1))
             recorder = Recorder(websocket)
             await asyncio.sleep(0.05)
             for task in asyncio.all_tasks():
                 if getattr(task.get_coro(), "__qualname__", "") == "CPythonTransport._open":
                     task.cancel()
+            await asyncio.sleep(0.02)
+            if closes:
+                websocket.close()
             assert await recorder.closed() == ("close", 1006, "", False)
             assert recorder.types == ["error", "close"]
 

@@ -37,6 +37,8 @@ from unisocket import (
 )
 from unisocket.adapters import _blocking, _buffers, _cpython, _frames
 from unisocket.adapters.cpython import CPythonAdapter
+from unisocket.compat.simple_websocket import Client
+from unisocket.compat.websockets.sync.client import connect as websockets_connect
 from unisocket.sync import Connection, connect
 from unisocket.testing._wire import BINARY, CONTINUATION, PING, TEXT, make_frame
 from unisocket.testing.script import Peer, numbered
@@ -742,6 +744,27 @@ def test_connect_whose_leaving_is_interrupted_can_be_entered_again(peer: Blockin
     with opening as ws:
         ws.send("1")
         assert ws.recv() == "1"
+
+
+def sync_connect(url: str) -> None:
+    connect(url).__enter__()
+
+
+@pytest.mark.parametrize("opens", [sync_connect, websockets_connect, Client], ids=["ours", "websockets", "simple"])
+def test_signal_as_the_connection_is_handed_over_closes_it(
+    opens: Callable[[str], Any], peer: BlockingPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = _cpython.Errand.wait
+
+    def interrupted(errand: _cpython.Errand) -> None:
+        monkeypatch.undo()
+        wait(errand)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_cpython.Errand, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        opens(peer.url)
+    assert [record["code"] for record in peer.wait_for("close")] == [1000]
 
 
 def test_leaving_closes_with_1000_and_waits(peer: BlockingPeer) -> None:

@@ -454,6 +454,41 @@ async def test_system_exit_of_a_handler_leaves_where_dispatch_calls(base_url: st
         await home.run_until(lambda: "close" in recorder.types)
 
 
+async def test_system_exit_in_what_is_told_late_does_not_swallow_the_close(base_url: str) -> None:
+    text = """
+        import asyncio, sys, unisocket
+        from unisocket.adapters.cpython import CPythonAdapter
+
+        def on_message(event):
+            heard.append(event.data)
+            if event.data == "40":
+                raise SystemExit(7)
+
+        async def main():
+            adapter = CPythonAdapter(thread=True, dispatch=loop.call_soon_threadsafe)
+            async with unisocket.connect(sys.argv[1], adapter=adapter, max_queue=4) as ws:
+                ws.websocket.onmessage = on_message
+                await ws.send("go")
+                async for message in ws:
+                    await asyncio.sleep(0.005)
+
+        heard = []
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(asyncio.wait_for(main(), 10))
+        while not task.done():
+            try:
+                loop.run_until_complete(task)
+            except SystemExit:
+                print("left")
+        print(len(heard))
+        """
+    async with session(base_url) as peer:
+        messages = [["text", str(number)] for number in range(50)]
+        await peer.script(["accept"], ["read"], ["together", [*messages, ["close", 1000, ""]]])
+        done = await asyncio.to_thread(run_program, text, peer.url)
+    assert (done.stdout, done.stderr) == ("left\n50\n", "")
+
+
 # Ends
 
 
@@ -593,6 +628,27 @@ async def test_socket_is_dead_in_the_child_of_a_fork_and_says_so(base_url: str, 
     async with session(base_url) as peer:
         done = await asyncio.to_thread(run_program, textwrap.dedent(FORK) + textwrap.dedent(ends[mode]), peer.url)
     assert (done.stdout, done.stderr) == (FORKED, "")
+
+
+async def test_fork_while_an_opening_fails_leaves_all_other_sockets_to_the_parent(base_url: str) -> None:
+    """The fork is in the middle of what opens it."""
+    text = """
+        import os, sys, unisocket
+        def fork(event):
+            child = os.fork()
+            if not child:
+                print(*[ws.readyState for ws in others], flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+            for ws in others:
+                ws.close()
+        others = [unisocket.WebSocket(sys.argv[1]) for _ in range(8)]
+        others[-1].onopen = lambda event: unisocket.WebSocket("ws://127.0.0.1:9999/", onerror=fork)
+        unisocket.run()
+        """
+    async with session(base_url) as peer:
+        done = await asyncio.to_thread(run_program, text, peer.url)
+    assert (done.stdout, done.stderr) == ("3 3 3 3 3 3 3 3\n", "")
 
 
 async def test_socket_that_waits_for_run_stays_with_the_parent_of_a_fork(base_url: str) -> None:

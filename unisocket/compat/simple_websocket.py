@@ -264,7 +264,7 @@ class Client(_Client):
     """
 
     def _begin(self) -> None:
-        _runtime.run_sync(self._connect)
+        _runtime.run_sync(self._connect, lambda _: self._open()._start_closing(1000, ""))
 
     @classmethod
     def connect(

@@ -26,7 +26,9 @@ def connect(uri: str, *, legacy: bool | None = None, **options: "Any") -> "Clien
         InvalidURI, InvalidHandshake, OSError, TimeoutError: The connection could not be opened.
     """
     opening = _client.connect(uri, **options)
-    return ClientConnection(_runtime.run_sync(opening._open))
+    return ClientConnection(
+        _runtime.run_sync(opening._open, lambda client: client._connection._start_closing(1000, ""))
+    )
 
 
 def _same(name: str) -> "Any":
