@@ -38,8 +38,8 @@ class Bridge:
         """Make a plain function one that JavaScript may call until it is freed."""
         return callback
 
-    def free(self, listeners: "list[Any]") -> None:
-        """Free what `listener()` made."""
+    def free(self, listeners: "list[tuple[str, Any]]") -> None:
+        """Free what `listener()` made, for each type of event."""
 
     def call(self, target: "Any", name: str, *arguments: "Any") -> "Any":
         """`target.name(...arguments)`."""
@@ -189,7 +189,7 @@ class JavaScriptTransport(Transport):
         for type, listener in listeners:
             self.raw.removeEventListener(type, listener)
         # Not now: one of them may be running.
-        self._runtime.soon(lambda: self._bridge.free([listener for _, listener in listeners]))
+        self._runtime.soon(lambda: self._bridge.free(listeners))
 
     def close(self, code: int | None, reason: str) -> None:
         if code is None:
@@ -216,7 +216,7 @@ class JavaScriptRuntime(Runtime):
     bridge: Bridge
 
     def soon(self, callback: "Callable[[], Any]") -> None:
-        self.bridge.scope.queueMicrotask(lambda: callback())
+        JavaScriptTimer(self.bridge.scope, 0, callback)
 
     def later(self, seconds: float, callback: "Callable[[], Any]") -> "JavaScriptTimer":
         return JavaScriptTimer(self.bridge.scope, seconds, callback)

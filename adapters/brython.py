@@ -52,7 +52,7 @@ class BrythonRuntime(JavaScriptRuntime):
     eager = True  # aio.run() runs to the first await
 
     def spawn(self, coroutine: "Coroutine[Any, Any, Any]") -> "Any":
-        return aio.run(coroutine)
+        return _begin(coroutine, aio.run)
 
     def future(self) -> "Any":
         return aio.Future()
@@ -102,36 +102,37 @@ def takes_nothing(function: "Any") -> bool:
     if hasattr(function, "__func__"):
         own = int(type(function) is _Method)  # and not a static one
         function = function.__func__
-    function = getattr(function, "__wrapped__", function)
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
     if type(function) is not _Function:
         return False
     code = function.__code__
     return code.co_argcount == own and not code.co_flags & 4  # *args
 
 
-# Brython 3.15 notes the frame of whoever awaits, to put it back; `async for` does so when __anext__ has begun, and
-# notes the frames of that, too: each turn leaves some behind, until there is a RecursionError. So it is begun here.
-_BEGIN = """
-const frame_obj = __BRYTHON__.frame_obj
-const promise = __BRYTHON__.coroutine.tp_funcs.send(coroutine)
-__BRYTHON__.frame_obj = frame_obj
-return promise
-"""
+# Brython 3.15 notes the frames in which a coroutine begins, to put them back when it goes on: those of a handler's
+# would be left behind, and so would, by `async for`, those of __anext__: until there is a RecursionError. So they begin
+# without any.
+_begin = _function(
+    "coro",
+    "run",
+    "let b=__BRYTHON__,f=b.frame_obj,r;b.frame_obj=null;"
+    "r=(run||b.coroutine.tp_funcs.send)(coro);b.frame_obj=f;return r",
+)
 
 
 def async_next(method: "Any") -> "Any":
     """Make a coroutine function one for __anext__."""
-    begin = _function("coroutine", _BEGIN)
 
     def begun(self: "Any") -> "Any":
-        return begin(method(self))
+        return _begin(method(self))
 
     return begun
 
 
 def quick_getter(name: str) -> "Any":
     # A property whose function is JavaScript's takes a third of the time.
-    return lambda function: _function("self", "return __BRYTHON__.$getattr(self, '" + name + "')")
+    return lambda function: _function("self", "return __BRYTHON__.$getattr(self,'" + name + "')")
 
 
 def cancelled() -> "Any":
@@ -154,4 +155,4 @@ def report(error: BaseException, event: "Any") -> None:
 def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> None:
     """Start a coroutine, if one is given, and return at once: the page keeps running."""
     if coroutine is not None:
-        aio.run(reported(coroutine, report))
+        _runtime.spawn(reported(coroutine, report))

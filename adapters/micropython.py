@@ -126,12 +126,17 @@ class Heap:
         return data
 
 
-def _has_nul(arguments: "tuple[Any, ...]") -> bool:
-    return any(isinstance(argument, str) and "\0" in argument for argument in arguments)
+def _is_fragile(text: str) -> bool:
+    # Cut at a NUL, and without a U+FEFF at the beginning, comes what is handed to JavaScript.
+    return "\0" in text or text[:1] == "\ufeff"
+
+
+def _are_fragile(arguments: "tuple[Any, ...]") -> bool:
+    return any(isinstance(argument, str) and _is_fragile(argument) for argument in arguments)
 
 
 def _array(arguments: "tuple[Any, ...]") -> "Any":
-    # A string with a NUL is whole only as long as it stays in JavaScript, where JSON can make it.
+    # Such a string is whole only as long as it stays in JavaScript, where JSON can make it.
     return js.JSON.parse(json.dumps(list(arguments)))
 
 
@@ -148,12 +153,12 @@ class MicroPythonBridge(Bridge):
             self.bytes_in = self._heap.bytes_in  # type: ignore[method-assign]
 
     def construct(self, constructor: "Any", *arguments: "Any") -> "Any":
-        if _has_nul(arguments):
+        if _are_fragile(arguments):
             return js.Reflect.construct(constructor, _array(arguments))
         return constructor.new(*[jsffi.to_js(argument) for argument in arguments])
 
     def call(self, target: "Any", name: str, *arguments: "Any") -> "Any":
-        if _has_nul(arguments):
+        if _are_fragile(arguments):
             return js.Reflect.apply(js.Reflect.get(target, name), target, _array(arguments))
         return getattr(target, name)(*arguments)
 
@@ -161,7 +166,7 @@ class MicroPythonBridge(Bridge):
         send = socket.send
 
         def send_text(text: str) -> None:
-            if "\0" in text:
+            if _is_fragile(text):
                 self.call(socket, "send", text)
             else:
                 send(text)
@@ -203,6 +208,9 @@ class MicroPythonRuntime(JavaScriptRuntime):
     """The services for a socket on MicroPython."""
 
     bridge = _bridge
+
+    def soon(self, callback: "Callable[[], Any]") -> None:
+        js.queueMicrotask(lambda: callback())  # what async handlers wait for: a timer may take 4 ms
 
     def spawn(self, coroutine: "Coroutine[Any, Any, Any]") -> "Any":
         return asyncio.create_task(coroutine)

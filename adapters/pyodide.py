@@ -33,8 +33,8 @@ class PyodideBridge(Bridge):
     def listener(self, callback: "Callable[[Any], None]") -> Any:
         return create_proxy(callback)
 
-    def free(self, listeners: list[Any]) -> None:
-        for listener in listeners:
+    def free(self, listeners: list[tuple[str, Any]]) -> None:
+        for _, listener in listeners:
             listener.destroy()
 
     def bytes_out(self, data: bytes) -> Any:

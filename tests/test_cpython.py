@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import copy
 import gc
+import math
 import pickle
 import signal
 import socket
@@ -348,6 +349,17 @@ async def test_async_handler_before_one_that_ends_the_program_begins(base_url: s
         peer.url,
     )
     assert (done.returncode, done.stdout, done.stderr) == (7, "begun\n", "")
+    await peer.close()
+
+
+async def test_recv_with_a_timeout_that_is_no_number_raises_ValueError_and_loses_nothing(base_url: str) -> None:
+    """asyncio's loop would wait for ever."""
+    peer = await session(base_url)
+    async with unisocket.connect(peer.url) as ws:
+        with pytest.raises(ValueError, match="NaN"):
+            await ws.recv(timeout=math.nan)
+        await ws.send("alive?")
+        assert await ws.recv(timeout=5) == "alive?"
     await peer.close()
 
 

@@ -65,10 +65,10 @@ def checked_url(url: str, adapter: "Adapter") -> str:
 
 def shown_url(url: str) -> str:
     """Quote what may be no URL, but for what would be its user name, password and query."""
-    head, query, _ = url.partition("?")
+    head, *query = url.split("?", 1)  # in Brython partition() counts wrong behind an astral character
     if "@" in head:
         head = (head.split("//")[0] + "//" if "//" in head else "") + "...@" + head.split("@")[-1]
-    return shown(head + query + ("..." if query else ""))
+    return shown(head + ("?..." if query else ""))
 
 
 def without_secrets(url: str) -> str:

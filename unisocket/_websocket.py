@@ -108,6 +108,7 @@ class WebSocket:
         self._state = CONNECTING
         # What happened after an event whose async handlers did not start yet; None if none are waited for.
         self._held: list[tuple[Any, ...]] | None = None
+        self._releasing = False  # some of it, which comes before what the transport knows by now
         self._connection: Connection | None = None  # what `connect()` made over this
         self._sink = Sink(
             self._on_opened,
@@ -146,7 +147,7 @@ class WebSocket:
         self._send_binary: Callable[[bytes], None] = self._too_early
         self._runtime.keep(self)
         if refusal:
-            self._runtime.soon(lambda: self._on_closed(NO_HANDSHAKE, "", False, refusal))
+            self._lose(refusal)
 
     @property
     def url(self) -> str:
@@ -155,7 +156,7 @@ class WebSocket:
     @property
     def readyState(self) -> int:
         """CONNECTING, OPEN, CLOSING or CLOSED (0 to 3)."""
-        if self._polls and self._state == OPEN:
+        if self._polls and self._state == OPEN and not self._releasing:
             self._transport.poll()
         return self._state
 
@@ -365,6 +366,10 @@ class WebSocket:
         """
         self._move(CLOSING)
         self._transport.abort()
+        self._lose(message)
+
+    def _lose(self, message: str) -> None:
+        """Be closed without a closing handshake, as a task."""
         self._runtime.soon(lambda: self._on_closed(NO_HANDSHAKE, "", False, message))
 
     # What the transport tells
@@ -594,12 +599,14 @@ class WebSocket:
         self._held = None
         self._aim()
         done = 0
+        self._releasing = True
         try:
             while done < len(held) and self._held is None:
                 entry = held[done]
                 done += 1
                 entry[0](*entry[1:])
         finally:
+            self._releasing = False
             if self._held is not None:
                 self._held = held[done:] + self._held
             elif done < len(held):  # a handler raised KeyboardInterrupt or the like

@@ -76,6 +76,13 @@ CONSTRUCTOR: "list[tuple[str, Callable[[Connect], Any], type[Exception], str]]" 
         "or is relative where there is a base",
     ),
     (
+        "url_unparsable_with_secrets_behind_characters_of_four_bytes",
+        lambda connect: connect("ws://\U0001f600\U0001f600@127.0.0.1:nine/?token"),
+        InvalidURLError,
+        "'ws://...@127.0.0.1:nine/?...' is not a valid URL; it looks like ws://host:port/path, "
+        "or is relative where there is a base",
+    ),
+    (
         "url_unparsable",
         lambda connect: connect("ws://127.0.0.1:nine/"),
         InvalidURLError,

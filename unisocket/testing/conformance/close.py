@@ -32,6 +32,7 @@ LOCAL: "list[tuple[str, str, tuple[Any, ...], int | None, str]]" = [
     ("with_reason_of_123_bytes_sends_it", _REASON, (3001, "x" * 123), 3001, "x" * 123),
     ("with_emoji_reason_of_123_bytes_sends_it", _REASON, (3001, _LONG), 3001, _LONG),
     ("with_NUL_in_reason_sends_it", _REASON, (3001, "a\0b"), 3001, "a\0b"),
+    ("with_byte_order_mark_in_reason_sends_it", _REASON, (3001, "\ufeff" + "x" * 40), 3001, "\ufeff" + "x" * 40),
     ("with_surrogate_pair_in_reason_joins_it", _REASON, (3001, "\ud83d\ude00"), 3001, "\U0001f600"),
     ("with_lone_surrogate_in_reason_replaces_it", _REASON, (3001, "a\ud83d"), 3001, "a\ufffd"),
 ]

@@ -3,8 +3,9 @@
 from unisocket import CloseEvent, Event, InvalidStateError, MessageEvent, on_handler_error
 from unisocket._runtime import cancelled, default_adapter
 from unisocket.testing.conformance._case import add_case, case
-from unisocket.testing.conformance._common import lost_after_message, open_socket, sleep, until
+from unisocket.testing.conformance._common import GOODBYE, lost_after_message, open_socket, record, sleep, until
 from unisocket.testing.conformance._stage import NOWHERE, HandlerErrors, Stage
+from unisocket.testing.payloads import numbered
 from unisocket.testing.script import Recorder, equal, raises
 
 TYPE_CHECKING = False
@@ -236,6 +237,40 @@ def _add_alone(name: str, install: "Callable[[WebSocket, list[str]], None]", exp
 
 for _alone in ALONE:
     _add_alone(*_alone)
+
+
+@case("contract 2: an async handler runs to its first await, if it has one")
+async def test_async_handler_that_waits_for_nothing_gets_each_of_500_messages(connect: "Connect", peer: "Peer") -> None:
+    """Nothing of one call may be left behind for the next."""
+    got: list[Any] = []
+
+    async def note(event: "Any") -> None:
+        got.append(event.data)
+
+    async def on_message(event: "Any") -> None:
+        await note(event)
+
+    recorder = await record(connect, peer, ["accept"], ["push", 500, "text", 4], GOODBYE, onmessage=on_message)
+    equal(got, [numbered(number, 4) for number in range(500)])
+    equal(recorder.events[-1], ("close", 1000, "", True))
+
+
+@case("contract 2: readyState is CLOSING when the peer's close frame arrives; messages that came before are delivered")
+async def test_readyState_that_is_read_beside_an_async_handler_swallows_no_message(
+    connect: "Connect", peer: "Peer"
+) -> None:
+    """Where messages wait for the handler, the browser may know of the close already."""
+    numbers = [str(number) for number in range(8)]
+
+    async def begin(event: "Any") -> None:
+        pass
+
+    await peer.script(["together", [["accept"]] + [["text", number] for number in numbers] + [GOODBYE]])
+    websocket = connect(peer.url)
+    websocket.addEventListener("message", begin)
+    recorder = Recorder(websocket)  # which reads it
+    await recorder.closed()
+    equal(recorder.events, [("open",)] + [("message", number) for number in numbers] + [("close", 1000, "", True)])
 
 
 class Awaitable:

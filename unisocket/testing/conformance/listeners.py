@@ -753,6 +753,7 @@ _add_without("lambda_of_no_argument", lambda methods: lambda: methods.nothing())
 _add_without("bound_method_of_no_argument", lambda methods: methods.nothing)
 _add_without("static_method_of_no_argument", lambda methods: Static(methods).nothing)
 _add_without("wrapped_function_of_no_argument", lambda methods: _wrapped(_takes_nothing(methods)))
+_add_without("twice_wrapped_function_of_no_argument", lambda methods: _wrapped(_wrapped(_takes_nothing(methods))))
 
 
 def _add_with(name: str, make: "Callable[[list[Any]], Any]") -> None:

@@ -120,6 +120,21 @@ async def test_handlers_set_after_the_constructor_hear_the_failure(connect: "Con
     equal((heard, recorder.events), (["constructor"], LOST))
 
 
+async def _nothing() -> None: ...
+
+
+@case("contract 2: events come as tasks: whoever awaits what is done already has heard none")
+async def test_handlers_set_after_an_await_of_nothing_hear_the_failure(connect: "Connect", peer: "Peer") -> None:
+    """Of a port that is blocked, and of a socket that is closed before it is open."""
+    sockets = [connect("ws://127.0.0.1:22/"), connect(peer.url)]
+    sockets[1].close()
+    await _nothing()
+    recorders = [Recorder(websocket) for websocket in sockets]
+    for recorder in recorders:
+        await recorder.closed()
+        equal(recorder.events, LOST)
+
+
 @case("contract 2: events come as tasks: never inside send()")
 async def test_send_fires_nothing_inside_the_call(connect: "Connect", peer: "Peer") -> None:
     """However much is sent and comes back, it is heard when the task has ended."""

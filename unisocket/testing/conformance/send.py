@@ -32,6 +32,13 @@ SENT: "list[tuple[str, str, Any, str, bytes]]" = [
     ),
     ("test_send_emoji_arrives_as_four_bytes", _UTF8, "a\U0001f600b", "text", b"a\xf0\x9f\x98\x80b"),
     ("test_send_byte_order_mark_keeps_it", _UTF8, "\ufeffa", "text", b"\xef\xbb\xbfa"),
+    (
+        "test_send_long_text_with_byte_order_mark_keeps_it",
+        _UTF8,
+        "\ufeff" + "a" * 40,
+        "text",
+        b"\xef\xbb\xbf" + b"a" * 40,
+    ),
     ("test_send_NUL_characters_arrive", "contract 1, send: NUL characters arrive", "\0a\0\0b\0", "text", b"\0a\0\0b\0"),
     ("test_send_empty_text_arrives_as_empty_text", _EMPTY, "", "text", b""),
     ("test_send_surrogate_pair_joins", _USV, "\ud83d\ude00", "text", b"\xf0\x9f\x98\x80"),
