@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import logging
-import math
 import sys
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -91,8 +90,6 @@ class AsyncioRuntime(Runtime):
         self._context.copy().run(callback)
 
     def later(self, seconds: float, callback: Callable[[], Any]) -> Any:
-        if math.isnan(seconds):
-            raise ValueError("NaN is no time to wait")  # asyncio's loop would stop
         if self.loop is not None:
             return self.loop.call_later(seconds, callback, context=self._context.copy())
         timer = PendingTimer()

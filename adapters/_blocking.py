@@ -148,8 +148,8 @@ class SharedConnection(Connection):
         patience, flags = TICK, 0
         if until is not None:
             left = until - monotonic()
-            patience = min(TICK, left)
-            if patience <= 0:
+            patience = min(left, TICK)
+            if not patience > 0:  # or if it is NaN
                 patience, flags = self._patience, socket.MSG_DONTWAIT
         if patience != self._patience:
             seconds, rest = divmod(patience, 1)
@@ -375,6 +375,13 @@ class SharedConnection(Connection):
         super()._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        copy = self._socket
+        if copy is not None and self._guest is not None and not self._reading_here:
+            # What has come and nobody has read, while asyncio did not.
+            self._read_on()
+            with contextlib.suppress(OSError):
+                while data := copy.recv(self._buffers.size):
+                    self.data_received(data)
         super().connection_lost(exc)
         self._release()
 

@@ -269,7 +269,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
             super().eof_received()
         else:
             # asyncio would wait until all has left, before it tells.
-            self._after_all(lambda: self.owner.runtime.soon(self._fail_by_loss))
+            self.buffered()  # later the transport is closing, and nobody may ask what has left
+            self._after_all(lambda: self.owner.runtime.soon(self._fail_by_loss))  # here uvloop hides SystemExit
 
     def _fail_by_loss(self) -> None:
         if not self._ended:
@@ -734,12 +735,12 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._write(payload)
 
     def _write(self, data: bytes) -> None:
-        if self.transport.is_closing():  # uvloop would raise; and asyncio would throw it away as if it had left
+        if not self.transport.is_closing():  # else uvloop would raise
+            self._written += len(data)
+            self.transport.write(data)
+        if self.transport.is_closing():  # it is lost, and throws away what it is given, as if that had left
             self._lost += self._payload
             self._payload = 0
-            return
-        self._written += len(data)
-        self.transport.write(data)
 
     def _end_task(self) -> None:
         """Write what a task has sent, and book what the network took."""
@@ -837,7 +838,8 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         try:
             if self.established and not self._ended and self._guest is None:
                 self._reading = True
-                self.data_received(self._undeciphered())
+                # In the context of the socket: it may be lost in a task that sends.
+                self.owner.runtime.enter(lambda: self.data_received(self._undeciphered()))
         finally:
             if self._going_on:
                 self.loop.call_soon(self.loop.call_soon, self._after_all, then)
@@ -861,7 +863,6 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
         self._end()
         if self.established and not ended:
             message = explain(exc) if exc else LOST
-            # In the context of the socket: it may be lost in a task that sends.
             self.owner.runtime.enter(lambda: self.owner.closed(NO_HANDSHAKE, "", False, message))
 
     def resume_writing(self) -> None:

@@ -5,12 +5,14 @@ nothing is left over, neither task nor socket, nor a complaint when all is colle
 """
 
 import asyncio
+import contextvars
 import datetime as dt
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -37,7 +39,7 @@ from fault_server import (
 )
 from proxies import connect_proxy, socks_proxy
 
-from unisocket import Connection, ConnectionClosedError, WebSocket, connect
+from unisocket import Connection, ConnectionClosed, ConnectionClosedError, WebSocket, connect
 from unisocket.adapters.cpython import CPythonAdapter
 from unisocket.testing._wire import (
     BINARY,
@@ -828,6 +830,61 @@ async def test_end_of_TCP_while_much_is_unsent_fires_error_then_close_1006(schem
     events = [("open",), *LOST]
     options: dict[str, Any] = {"ssl": authority.trusting, "close_timeout": 1, "ping_interval": 0.5, "ping_timeout": 0.5}
     await check(server, events, 2, then=lambda websocket: websocket.send(bytes(2**25)), **options)
+
+
+async def test_bufferedAmount_of_what_had_left_before_the_end_of_TCP_is_not_counted() -> None:
+    """Though nobody has asked before."""
+    taken = 0
+
+    async def fault(peer: Peer) -> None:
+        nonlocal taken
+        await peer.accept()
+        while taken < 6 * 10**6:
+            await peer.read()
+            taken += len(peer.taken())
+        peer.transport.pause_reading()
+        half_close(peer)
+
+    async with all_ends(), fault_server(fault) as url:
+        websocket = WebSocket(url, adapter=CPythonAdapter(close_timeout=0.1))
+        recorder = Recorder(websocket)
+        await recorder.wait("open")
+        websocket.send(bytes(2 * 10**7))
+        assert await recorder.closed() == LOST[-1]
+        assert 0 < websocket.bufferedAmount <= 2 * 10**7 - taken + 100
+
+
+async def test_messages_that_come_with_the_loss_are_told_in_the_context_of_the_socket() -> None:
+    """A task that sends may find that it is lost."""
+    whose = contextvars.ContextVar("whose", default="nobody's")
+    heard: list[str] = []
+    go, gone = asyncio.Event(), asyncio.Event()
+    compressor = zlib.compressobj(wbits=-15)
+    data = compressor.compress(bytes(9000)) + compressor.flush(zlib.Z_FULL_FLUSH)
+
+    async def fault(peer: Peer) -> None:
+        await peer.accept(200 * make_frame(BINARY, data[:-4], rsv=RSV1), extensions="permessage-deflate")
+        await go.wait()
+        await rst(peer)
+        gone.set()
+
+    async def send(ws: Connection) -> None:
+        whose.set("the sender's")
+        go.set()
+        await gone.wait()
+        with suppress(ConnectionClosed):
+            while True:
+                await ws.send("x")
+                await asyncio.sleep(0)
+
+    async with all_ends(), fault_server(fault) as url:
+        whose.set("the socket's")
+        async with connect(url) as ws:
+            ws.websocket.onmessage = lambda event: heard.append(whose.get())
+            while not ws._paused:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.create_task(send(ws))
+    assert (len(heard) > 100, set(heard)) == (True, {"the socket's"})  # the first ones came with "open"
 
 
 async def test_what_is_sent_when_TCP_ends_in_one_direction_still_leaves() -> None:

@@ -6,6 +6,7 @@ import dis
 import errno
 import functools
 import itertools
+import math
 import os
 import random
 import resource
@@ -744,6 +745,30 @@ def test_connect_whose_leaving_is_interrupted_can_be_entered_again(peer: Blockin
     with opening as ws:
         ws.send("1")
         assert ws.recv() == "1"
+
+
+@pytest.mark.parametrize("end", ["fin", "rst"])
+def test_what_came_before_the_loss_that_a_send_finds_is_received(peer: BlockingPeer, end: str) -> None:
+    with connect(peer.url) as ws:
+        ws.send("0")
+        assert ws.recv() == "0"  # the connection is lent
+        peer.do(["together", [["text", "1"], ["text", "2"], ["close", 1000, "bye"]]], [end])
+        with suppress(ConnectionClosed):
+            for _ in range(4):
+                time.sleep(0.05)
+                ws.send("x")
+        assert [ws.recv(timeout=SECONDS) for _ in range(2)] == ["1", "2"]
+        with pytest.raises(unisocket.ConnectionClosedOK, match="bye"):
+            ws.recv(timeout=SECONDS)
+
+
+def test_recv_with_a_timeout_that_is_no_number_does_not_wait(peer: BlockingPeer) -> None:
+    with connect(peer.url) as ws:
+        for text in ("1", "2"):
+            with pytest.raises(unisocket.TimeoutError):
+                ws.recv(timeout=math.nan)
+            ws.send(text)
+            assert ws.recv(timeout=SECONDS) == text
 
 
 def sync_connect(url: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import trio
+from fault_server import closed_port
 from peer_process import peer_process
 
 import unisocket
@@ -643,11 +644,12 @@ async def test_fork_while_an_opening_fails_leaves_all_other_sockets_to_the_paren
             for ws in others:
                 ws.close()
         others = [unisocket.WebSocket(sys.argv[1]) for _ in range(8)]
-        others[-1].onopen = lambda event: unisocket.WebSocket("ws://127.0.0.1:9999/", onerror=fork)
+        others[-1].onopen = lambda event: unisocket.WebSocket("ws://" + sys.argv[2], onerror=fork)
         unisocket.run()
         """
-    async with session(base_url) as peer:
-        done = await asyncio.to_thread(run_program, text, peer.url)
+    with closed_port() as port:
+        async with session(base_url) as peer:
+            done = await asyncio.to_thread(run_program, text, peer.url, port)
     assert (done.stdout, done.stderr) == ("3 3 3 3 3 3 3 3\n", "")
 
 

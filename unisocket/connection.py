@@ -294,10 +294,13 @@ class Connection:
     # Waiting
 
     def _limit(self, future: "Future", timeout: float | None) -> "Timer | None":
-        """Let a future be waited for at most so many seconds; returns the timer, to be cancelled."""
+        """Let a future be waited for at most so many seconds; returns the timer, to be cancelled.
+
+        NaN is no time at all, as what comes of the maximum.
+        """
         if timeout is None or timeout >= FOR_EVER:
             return None
-        return self._runtime.later(max(timeout, 0), lambda: future.set_result(None))
+        return self._runtime.later(max(0, timeout), lambda: future.set_result(None))
 
     async def _wait_for_news(self, timeout: float | None) -> None:
         """Wait until something but a message happens, at most so many seconds."""
