@@ -65,8 +65,7 @@ HEADERS: dict[int, list[bytes]] = {
 # Of longer frames: the first bytes, and the length in 16 or 64 bits.
 LONG_HEADER, LARGE_HEADER = struct.Struct("!BBH"), struct.Struct("!BBQ")
 
-# By what stands in the place of a length that is longer: its size, the least that it may be, and what reads it.
-LENGTHS = {126: (2, 126, struct.Struct("!H").unpack_from), 127: (8, 2**16, struct.Struct("!Q").unpack_from)}
+read_64_bits = struct.Struct("!Q").unpack_from
 
 LOST = "the connection was lost"
 
@@ -498,12 +497,14 @@ class Connection(ClientConnection, asyncio.BufferedProtocol):
                 if size >= MASKED:
                     size = reach = NONE  # no server may do that
                 else:
-                    width, least, read = LENGTHS[size]
-                    start += width
+                    start += 2 if size == 126 else 8
                     if start > end:
                         stop = begin
                         break
-                    (size,) = read(data, begin + 2)
+                    if size == 126:
+                        size, least = data[begin + 2] << 8 | data[begin + 3], 126  # a call would take longer
+                    else:
+                        (size,), least = read_64_bits(data, begin + 2), 2**16
                     if not least <= size < 2**63:
                         raise Refusal(CloseCode.PROTOCOL_ERROR, "a length that is not as RFC 6455 section 5.2 has it")
                     if size > limit:
