@@ -37,6 +37,13 @@ def now():
     return float(js.performance.now())
 
 
+def zeros(kind, size):
+    try:
+        return kind(size)
+    except MemoryError:  # MicroPython 1.28 gets itself more memory then, and does not look again
+        return kind(size)
+
+
 # The fastest ways to take bytes from JavaScript and to give them.
 
 if BRYTHON:
@@ -62,7 +69,7 @@ elif MICROPYTHON:
 
     def to_bytes(data):
         array = js.Uint8Array.new(data)
-        taken = bytearray(array.length)
+        taken = zeros(bytearray, array.length)
         js.Uint8Array.new(heap(), uctypes.addressof(taken), len(taken)).set(array)
         return taken
 
@@ -278,7 +285,7 @@ async def run(name, job, server, count, mark):
         js.contest.dispatch(contestant.raw, kind, size, count)
     else:
         send = contestant.send_text if kind == "text" else contestant.send_binary
-        data = "x" * size if kind == "text" else bytes(size)
+        data = "x" * size if kind == "text" else zeros(bytes, size)
         contestant.on_message(lambda event: counter.done.resolve(0))
         begin = now()
         for _ in range(count):
