@@ -54,13 +54,35 @@ class Bridge:
         """Return what sends a text over a WebSocket of JavaScript."""
         return self.sender(socket)
 
+    def on_message(self, transport: "JavaScriptTransport") -> "Callable[[Any], None]":
+        """Make what takes JavaScript's events of messages, and tells the sink of a transport."""
+        sink, bytes_in = transport.sink, self.bytes_in
+
+        def on_message(event: "Any", again: bool = True) -> None:
+            try:
+                data = event.data
+                tell = sink.text
+                if not isinstance(data, str):
+                    data = bytes_in(data, sink.view)
+                    tell = sink.binary
+            except MemoryError:
+                if again:  # see usv_string() of MicroPython
+                    on_message(event, False)
+                else:
+                    transport.abort()
+                    sink.closed(NO_HANDSHAKE, "", False, "no memory for a message")
+            else:
+                tell(data)
+
+        return on_message
+
     def bytes_out(self, data: bytes) -> "Any":
         """Copy bytes into a Uint8Array."""
-        raise NotImplementedError("a bridge has bytes_out(data)")
+        raise NotImplementedError
 
     def bytes_in(self, buffer: "Any", view: bool = False) -> bytes:
         """Copy an ArrayBuffer to bytes; for a view, a bytearray that nobody else has will do."""
-        raise NotImplementedError("a bridge has bytes_in(buffer, view)")
+        raise NotImplementedError
 
 
 class JavaScriptAdapter(Adapter):
@@ -121,7 +143,7 @@ class JavaScriptTransport(Transport):
     def __init__(self, bridge: Bridge, url: str, protocols: list[str], sink: "Sink", runtime: Runtime) -> None:
         self._bridge = bridge
         self._runtime = runtime
-        self._sink = sink
+        self.sink = sink
         self._listeners: list[tuple[str, Any]] = []
         self._timer: Any = None
         arguments = (url, protocols) if protocols else (url,)
@@ -135,26 +157,10 @@ class JavaScriptTransport(Transport):
 
     def _listen(self) -> None:
         # Plain functions: Brython never runs others, MicroPython does not find bound methods again.
-        bridge, raw, sink, bytes_in = self._bridge, self.raw, self._sink, self._bridge.bytes_in
+        bridge, raw, sink = self._bridge, self.raw, self.sink
 
         def on_open(event: "Any") -> None:
             sink.opened(raw.protocol, raw.extensions)
-
-        def on_message(event: "Any", again: bool = True) -> None:
-            try:
-                data = event.data
-                tell = sink.text
-                if not isinstance(data, str):
-                    data = bytes_in(data, sink.view)
-                    tell = sink.binary
-            except MemoryError:
-                if again:  # see usv_string() of MicroPython
-                    on_message(event, False)
-                else:
-                    self.abort()
-                    sink.closed(NO_HANDSHAKE, "", False, "no memory for a message")
-            else:
-                tell(data)
 
         def on_error(event: "Any") -> None:
             if self._timer is None:
@@ -176,7 +182,8 @@ class JavaScriptTransport(Transport):
             self._forget()
             sink.closed(code, reason, clean, "")
 
-        for type, callback in (("open", on_open), ("message", on_message), ("error", on_error), ("close", on_close)):
+        callbacks = (("open", on_open), ("message", bridge.on_message(self)), ("error", on_error), ("close", on_close))
+        for type, callback in callbacks:
             listener = bridge.listener(callback)
             self._listeners.append((type, listener))
             raw.addEventListener(type, listener)
@@ -207,7 +214,7 @@ class JavaScriptTransport(Transport):
 
     def poll(self) -> None:
         if self.raw.readyState >= 2:
-            self._sink.closing()
+            self.sink.closing()
 
 
 class JavaScriptRuntime(Runtime):
@@ -250,11 +257,12 @@ class Queue:
         self._out.append(item)
 
     def popleft(self) -> "Any":
-        if not self._out:
-            self._out = self._in
-            self._out.reverse()
+        out = self._out
+        if not out:
+            out = self._out = self._in
+            out.reverse()
             self._in = []
-        return self._out.pop()
+        return out.pop()
 
 
 async def reported(coroutine: "Coroutine[Any, Any, Any]", report: "Callable[[BaseException, Any], None]") -> None:

@@ -49,7 +49,10 @@ class Heap:
     SMALL = 2048  # bytes
 
     def __init__(self) -> None:
+        self._small = memoryview(bytearray(self.SMALL))
         self._memory: Any = None  # a Uint8Array
+        self._fill: Any = None  # its `set`
+        self._copy: Any = None  # its `slice`
         self._incoming: Any = None  # what the device is to give
         self.works = False
         if not hasattr(js, "Module"):
@@ -71,7 +74,9 @@ class Heap:
 
     def _read(self, stream: "Any", buffer: "Any", offset: int, length: int, position: int) -> int:
         if self._incoming is None:
-            self._memory = js.Uint8Array.new(buffer.buffer)
+            self._memory = _Uint8Array(buffer.buffer)
+            self._fill = self._memory.set
+            self._copy = self._memory.slice
             return 0
         fill = buffer.set
         if not buffer.length:
@@ -82,21 +87,13 @@ class Heap:
     # When the interpreter's memory grows, what JavaScript has of it is detached, has no length, and to use it
     # throws. So all that allocates is done before the last look at the length.
 
-    def _look(self) -> "Any":
-        """Return the memory as it is now."""
-        self._device.read(1)
-        return self._memory
-
     def bytes_out(self, data: bytes) -> "Any":
         """Copy bytes into a Uint8Array."""
         start = uctypes.addressof(data)
         end = start + len(data)
-        memory = self._memory
-        while True:
-            copy = memory.slice
-            if memory.length:
-                return copy(start, end)
-            memory = self._look()
+        while not self._memory.length:
+            self._device.read(1)
+        return self._copy(start, end)
 
     def bytes_in(self, buffer: "Any", view: bool = False) -> "bytes | bytearray":
         """Copy an ArrayBuffer, or another array."""
@@ -104,15 +101,12 @@ class Heap:
         size = array.length
         if size > self.SMALL and not view:
             return self._read_in(array, size)
-        data = bytearray(size)
+        data: Any = bytearray(size) if view else self._small[:size]
         start = uctypes.addressof(data)
-        memory = self._memory
-        while True:
-            fill = memory.set
-            if memory.length:
-                fill(array, start)
-                return data if view else bytes(data)
-            memory = self._look()
+        while not self._memory.length:
+            self._device.read(1)
+        self._fill(array, start)
+        return data if view else bytes(data)
 
     def _read_in(self, array: "Any", size: int) -> bytes:
         """Have the device fill bytes: a bytearray would have to be copied."""

@@ -53,7 +53,9 @@ def wasm_memory():
     if sys.implementation.name == "micropython":
         from unisocket._runtime import default_adapter
 
-        return default_adapter().bridge._heap._look().length
+        heap = default_adapter().bridge._heap
+        heap.bytes_out(b"")  # which looks at the memory as it is now
+        return heap._memory.length
     import pyodide_js
 
     return pyodide_js._module.HEAP8.length

@@ -458,8 +458,10 @@ class WebSocket:
                         sink.text, sink.batch = connection._queue.append, connection._settle
             elif len(listeners) == 1 and listeners[0].call is not None and not listeners[0].once:
                 sink.text = self._straight_to(listeners[0].call)
-            if not sink.view:
-                sink.binary = sink.text
+            sink.binary = text = sink.text
+            if sink.view:
+                view = self._view
+                sink.binary = lambda data: text(view(data))
 
     def _on_drained(self) -> None:
         if self._connection is not None:

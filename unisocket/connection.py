@@ -2,7 +2,7 @@
 
 from unisocket import _runtime
 from unisocket._checks import checked_data, without_secrets
-from unisocket._websocket import WebSocket
+from unisocket._websocket import CLOSED, CONNECTING, OPEN, WebSocket
 from unisocket.errors import (
     OK_CODES,
     ConcurrencyError,
@@ -193,7 +193,8 @@ class Connection:
             self._receiver = self._runtime.future()
             timer = None
             try:
-                timer = self._limit(self._receiver, timeout)
+                if timeout is not None:
+                    timer = self._limit(self._receiver, timeout)
                 await self._receiver
             finally:
                 self._receiver = None
@@ -230,15 +231,16 @@ class Connection:
             TypeError: Neither str nor bytes, bytearray or a contiguous memoryview.
             ConnectionClosed: The connection is closed, or closes while this waits.
         """
-        if self.websocket.readyState != WebSocket.OPEN:
+        websocket = self.websocket
+        if websocket.readyState != OPEN:
             checked_data(data)
             await self.wait_closed()
             raise self._closed_error()
-        self.websocket.send(data)
-        if self.websocket.bufferedAmount > HIGH_WATER:
-            while self.websocket.readyState == WebSocket.OPEN and self.websocket.bufferedAmount > HIGH_WATER:
+        websocket.send(data)
+        if websocket.bufferedAmount > HIGH_WATER:
+            while websocket.readyState == OPEN and websocket.bufferedAmount > HIGH_WATER:
                 await self._wait_for_news(POLL_INTERVAL)
-            if self.websocket.readyState != WebSocket.OPEN:
+            if websocket.readyState != OPEN:
                 await self.wait_closed()
                 raise self._closed_error()
 
@@ -272,7 +274,7 @@ class Connection:
             await self.wait_closed()
 
     def _start_closing(self, code: int, reason: str) -> None:
-        is_open = self.websocket.readyState == WebSocket.OPEN
+        is_open = self.websocket.readyState == OPEN
         self.websocket.close(code, reason)
         self._we_closed = self._we_closed or is_open
 
@@ -280,9 +282,9 @@ class Connection:
         """Wait until the connection is open."""
         opened = False
         try:
-            if self.websocket.readyState == WebSocket.CONNECTING:
+            if self.websocket.readyState == CONNECTING:
                 await self._wait_for_news(timeout)
-            if self.websocket.readyState == WebSocket.CONNECTING:
+            if self.websocket.readyState == CONNECTING:
                 self._failure = "not open within %g s" % (timeout or 0)
             opened = self.websocket._was_open
             if not opened:
@@ -293,12 +295,12 @@ class Connection:
 
     # Waiting
 
-    def _limit(self, future: "Future", timeout: float | None) -> "Timer | None":
+    def _limit(self, future: "Future", timeout: float) -> "Timer | None":
         """Let a future be waited for at most so many seconds; returns the timer, to be cancelled.
 
         NaN is no time at all, as what comes of the maximum.
         """
-        if timeout is None or timeout >= FOR_EVER:
+        if timeout >= FOR_EVER:
             return None
         return self._runtime.later(max(0, timeout), lambda: future.set_result(None))
 
@@ -308,7 +310,8 @@ class Connection:
         self._waiters.append(future)
         timer = None
         try:
-            timer = self._limit(future, timeout)
+            if timeout is not None:
+                timer = self._limit(future, timeout)
             await future
         finally:
             self._waiters = [other for other in self._waiters if other is not future]
@@ -329,8 +332,10 @@ class Connection:
 
     def _on_message(self, data: "Any") -> None:
         self._queue.append(data)
-        if self._receiver is not None or self._pauses:
+        if self._pauses:
             self._settle()
+        elif self._receiver is not None:
+            self._runtime.wake(self._receiver)
 
     def _settle(self) -> None:
         """Wake who waits for a message, and stop reading if much waits to be received."""
@@ -372,7 +377,7 @@ class Connection:
         self._failure = event.message
 
     def _on_close(self, event: "CloseEvent") -> None:
-        if self._closed or self.websocket._state != WebSocket.CLOSED:
+        if self._closed or self.websocket._state != CLOSED:
             return  # somebody's own event
         self._closed = event
         self.close_code = event.code
