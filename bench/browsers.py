@@ -347,9 +347,8 @@ def page(found: dict[str, Results], wheel: Path, how: str) -> str:
 
 
 IMPORTS_ARE = """The first import in a page whose Python is up, from what was downloaded to objects: each in a fresh
-page and browser, compiling included. In Brython it is the import out of `unisocket.brython.js`, and what Brython
-itself imports for it; to read its two scripts and the bundle, which happens before, is not in it. Brython alone keeps
-what it has compiled: in the IndexedDB of the page, for its next visit."""
+page and browser, compiling included. In Brython it is the import out of `unisocket.brython.js`; to read its scripts and the
+bundle, which happens before, is not in it. Brython alone keeps what it has compiled: in the IndexedDB of the page, for its next visit."""
 
 DOWNLOADS_ARE = """What a page downloads for it, beside the runtime."""
 

@@ -449,6 +449,22 @@ def test_no_module_uses_a_private_global_of_another(runtime: str) -> None:
     assert "unisocket._runtime" in modules
 
 
+def test_minify_answers_what_is_known() -> None:
+    program = """
+import os, sys
+import json
+if sys.platform == "here" or os.name == "x":
+    found = 1
+elif json.dumps(os.name):
+    found = 2
+result = found, os.sep
+"""
+    known = {"sys.platform == 'here' or os.name == 'x'": "True", "os.sep": "'|'", "import json": ""}
+    assert minify(program, known) == "import os,sys;found=1;result=found,'|'\n"
+    with pytest.raises(LookupError, match="does not ask what is known: os.pathsep"):
+        minify(program, {**known, "os.pathsep": "':'"})
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_minify_keeps_the_names_that_a_star_imports(part: str) -> None:
     found = 0
@@ -488,7 +504,8 @@ def serve_page(stack: ExitStack, folder: Path, page: str, *beside: Path) -> Plai
     return stack.enter_context(PlainServer(folder))
 
 
-BRYTHON = '<script src="brython/brython.js"></script><script src="brython/brython_stdlib.js"></script>'
+BRYTHON_ALONE = '<script src="brython/brython.js"></script>'
+BRYTHON = BRYTHON_ALONE + '<script src="brython/brython_stdlib.js"></script>'
 PYSCRIPT = """<script type="module" src="pyscript/core.js"></script><script>
 const here = (name) => new URL(name, location.href).href;
 const script = document.createElement("script");
@@ -510,9 +527,9 @@ PROGRAM`);
 WHEEL = f"unisocket-{unisocket.__version__}-py3-none-any.whl"
 
 
-def brython_page(*parts: str) -> str:
+def brython_page(*parts: str, brython: str = BRYTHON) -> str:
     scripts = "".join(f'<script src="dist/{name}.brython.js"></script>' for name in parts)
-    return f'{BRYTHON}{scripts}<script type="text/python">PROGRAM</script>'
+    return f'{brython}{scripts}<script type="text/python">PROGRAM</script>'
 
 
 def pyscript_page(kind: str, more: str) -> str:
@@ -532,6 +549,7 @@ LISTS = ", ".join(f'"dist/micropython/{name}.json"' for name in ALL)
 # The page of each way, what its program does before it says hello, and which artifacts it loads.
 WAYS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "brython": (brython_page("unisocket"), "", ("unisocket.brython.js",)),
+    "brython-alone": (brython_page("unisocket", brython=BRYTHON_ALONE), "", ("unisocket.brython.js",)),
     "brython-parts": (brython_page(*ALL), FROM_ALL, tuple(f"{name}.brython.js" for name in ALL)),
     "micropip": (MICROPIP.replace("INSTALL", f'await micropip.install("${{here("dist/{WHEEL}")}}")'), "", (WHEEL,)),
     "micropip-index": (
@@ -568,6 +586,27 @@ def test_artifacts_load_from_a_plain_server_and_nothing_else_does(
     assert server.failed() == []
     loaded = {path.removeprefix("/dist/") for path, _ in server.log if path.startswith("/dist/")}
     assert loaded == (listed(dist, *files) if "list" in way else set(files))
+
+
+@pytest.mark.browser
+def test_brython_tells_of_a_handlers_exception_without_its_standard_library(
+    dist: Path, served_folder: Path, browser: Chromium, tmp_path: Path
+) -> None:
+    program = """
+import unisocket
+
+def fail(event):
+    raise ValueError("of a handler")
+
+unisocket.WebSocket("ws://127.0.0.1:9/", onerror=fail, onclose=lambda event: print("closed", event.code))
+"""
+    with ExitStack() as stack:
+        page = WAYS["brython-alone"][0].replace("PROGRAM", program)
+        server = serve_page(stack, tmp_path, page, dist, served_folder / "brython")
+        told = shown(browser, server.url, "closed 1006")
+    assert "in fail" in told
+    assert "ValueError: of a handler" in told
+    assert server.failed() == []
 
 
 @pytest.mark.browser

@@ -31,6 +31,35 @@ _ADAPTERS = {
     "micropython": ("__init__", "_javascript", "micropython"),
     "pyodide": ("__init__", "_asyncio", "_javascript", "_language", "pyodide"),
 }
+# What a module need not ask where its runtime is known. Brython would have to compile its `sys`, which is as much as a
+# fifth of this package, and to load its standard library for that and for `builtins`: five megabytes.
+_KNOWN = {
+    "brython": {
+        "unisocket/_runtime.py": {
+            "import sys": "import _sys as sys",
+            "sys.implementation.name == 'micropython'": "False",
+            "sys.implementation.name.lower() == 'brython'": "True",
+            "sys.implementation.version": "__BRYTHON__.implementation",
+            "_module == 'micropython'": "False",
+            "_module == 'brython'": "True",
+        },
+        "unisocket/errors.py": {
+            "import builtins": "",
+            "TYPE_CHECKING or hasattr(builtins, 'TimeoutError')": "True",
+            "builtins.TimeoutError": "__BRYTHON__.builtins['TimeoutError']",
+        },
+    },
+    "micropython": {
+        "unisocket/_runtime.py": {
+            "sys.implementation.name == 'micropython'": "True",
+            "_module == 'micropython'": "True",
+        },
+        "unisocket/errors.py": {
+            "import builtins": "",
+            "TYPE_CHECKING or hasattr(builtins, 'TimeoutError')": "False",
+        },
+    },
+}
 # What a page loads of a runtime; the first file is what its folder is known by.
 _RUNTIME_FILES = {
     "brython": ("brython.js", "brython_stdlib.js"),
@@ -69,6 +98,12 @@ def sources(runtime: str, part: str = "") -> dict[str, str]:
     return found
 
 
+def _short(runtime: str, part: str) -> dict[str, str]:
+    """Return the modules of a part, as short as can be."""
+    known = _KNOWN[runtime]
+    return {path: minify(source, known.get(path)) for path, source in sources(runtime, part).items()}
+
+
 def brython_bundle(part: str = "") -> str:
     """Return the script that makes a page's Brython know the package, or a further part of it.
 
@@ -76,9 +111,8 @@ def brython_bundle(part: str = "") -> str:
         part: One of `PARTS`.
     """
     modules = []
-    for path, source in sources("brython", part).items():
+    for path, short in _short("brython", part).items():
         name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        short = minify(source)
         # The last is for packages only. Brython makes ready what a module imports before it runs.
         entry = [
             '".py"',
@@ -119,7 +153,7 @@ def micropython_files(part: str = "") -> dict[str, str]:
         `unisocket-PART.json`), which has their paths, there and in MicroPython.
     """
     name = f"unisocket-{part}" if part else "unisocket"
-    files = {path: minify(source) for path, source in sources("micropython", part).items()}
+    files = _short("micropython", part)
     config = {"name": name, "files": {path: f"/lib/{path}" for path in files}}
     return {f"{name}.json": json.dumps(config, indent=1) + "\n", **files}
 

@@ -1,7 +1,7 @@
 """Where this program runs: the one file that asks, and picks what belongs to it.
 
 It looks at `sys` only. To try imports instead would cost Brython six failed requests a module, and
-`import asyncio` succeeds there with a module of stubs.
+`import asyncio` succeeds there with a module of stubs. What `_assets` writes for one runtime has the answers in it.
 """
 
 import sys
