@@ -77,10 +77,11 @@ What unisocket costs in Brython, Pyodide and MicroPython, beside what one could 
 by `nox -s bench-browser`.
 
 All that is compared was measured in one page: the contestants take turns, each on a connection of its own, and
-each round begins with another of them. The server, a process of its own, does nothing but move bytes. Ratios are
-medians of the ratios of all rounds, by the clock; in brackets, by the CPU time of the page's thread. On a machine
-that is shared the clock counts what others do, too: where the two disagree, the second one is the steadier, and
-with a load above the number of cores either may be off by half.
+each round begins with another of them. Each job has a fresh page, for large messages leave much memory behind, which
+the runtime's garbage collector has to look through ever after. The server, a process of its own, does nothing but move
+bytes. Ratios are medians of the ratios of all rounds, by the clock; in brackets, by the CPU time of the page's thread.
+On a machine that is shared the clock counts what others do, too: where the two disagree, the second one is the
+steadier, and with a load above the number of cores either may be off by half.
 
 - **JavaScript**: a handler in JavaScript.
 - **thinnest callback**: one Python function, given to `addEventListener` of JavaScript's socket, and for binary
@@ -165,7 +166,6 @@ class Results:
         self.arrived: dict[str, str] = {}
         self.imports: list[float] = []
         self.later_imports: list[float] = []
-        self.version = ""
 
     def cost(self, job: str, contestant: str) -> tuple[float, ...]:
         """Return the medians of both."""
@@ -212,21 +212,20 @@ def measure(name: str, folder: Path, server: Server, chosen: list[Job], rounds: 
     """Run the contest in one runtime, then the import, each time in a fresh page."""
     results = Results()
     arguments: dict[str, Any] = {"javascript": (PAGES / "contest.js").read_text(), "server": server.url}
-    arguments |= {"jobs": list(map(asdict, chosen)), "rounds": rounds}
     cpu: list[float] = []
     with TimedContext(name, folder) as context:
-        for at, report in context.run((PAGES / "contest.py").read_text(), arguments, silence=SILENCE):
-            if report is None:
-                cpu.append(at)
-            elif "version" in report:
-                results.version = report["version"]
-            elif "arrived" in report:
-                results.arrived[report["contestant"]] = report["arrived"]
-            else:
-                job, contestant, wall, count = report["job"], report["contestant"], report["wall"], report["count"]
-                used = (cpu[-1] - cpu[-2]) * 1e6 / count
-                results.costs.setdefault((job, contestant), []).append((wall, used))
-                print(f"{name}: {job}: {contestant}: {number(wall)} ({number(used)}) µs", file=sys.stderr)
+        for job in chosen:
+            arguments |= {"job": asdict(job), "rounds": rounds}
+            for at, report in context.run((PAGES / "contest.py").read_text(), arguments, silence=SILENCE):
+                if report is None:
+                    cpu.append(at)
+                elif "arrived" in report:
+                    results.arrived[report["contestant"]] = report["arrived"]
+                else:
+                    contestant, wall, count = report["contestant"], report["wall"], report["count"]
+                    used = (cpu[-1] - cpu[-2]) * 1e6 / count
+                    results.costs.setdefault((job.name, contestant), []).append((wall, used))
+                    print(f"{name}: {job.name}: {contestant}: {number(wall)} ({number(used)}) µs", file=sys.stderr)
     for _ in range(rounds if imports else 0):
         with PageContext(name, folder) as page:
             results.imports += page.run(IMPORT, STATEMENT)
@@ -356,7 +355,7 @@ DOWNLOADS_ARE = """What a page downloads for it, beside the runtime."""
 def circumstances(rounds: int) -> str:
     """Say when, where and how long is measured; before it begins, for the load."""
     npm = {name: npm_packages() / name / "package.json" for name in ("pyodide", "@pyscript/core")}
-    npm["MicroPython"] = npm_packages() / "@micropython/micropython-webassembly-pyscript/package.json"
+    npm["its MicroPython"] = npm_packages() / "micropython-of-pyscript/package.json"
     versions = [f"{name} {json.loads(file.read_text())['version']}" for name, file in npm.items()]
     versions += [f"{name} {importlib.metadata.version(name)}" for name in ("brython", "unisocket")]
     chromium = subprocess.run([installed(), "--version"], capture_output=True, text=True, check=True).stdout.split()
@@ -375,7 +374,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two rounds of fewer messages, without the largest")
     parser.add_argument("--only", metavar="NAME", default="", help="only what has this in its name, and no import")
     parser.add_argument("--runtime", choices=RUNTIMES, action="append", help="only there; may be given again")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each contestant does each job")
+    parser.add_argument("--rounds", type=int, default=11, help="how often each contestant does each job")
     parser.add_argument("--write", metavar="FILE", type=Path, help="write the report there, too")
     options = parser.parse_args()
     names = options.runtime or list(RUNTIMES)

@@ -347,19 +347,17 @@ async def main(report, arguments):
     for name in (OWN, UNISOCKET) if BRYTHON else (RAW, OWN, UNISOCKET):
         report(json.dumps({"contestant": name, "arrived": await say(name, server)}))
 
+    job = arguments["job"]
+    contestants = list(job["contestants"])
     counts = {}
     for turn in range(arguments["rounds"]):
-        for job in arguments["jobs"]:
-            contestants = list(job["contestants"])
-            first = turn % len(contestants)
-            for name in contestants[first:] + contestants[:first]:
-                key = job["name"] + name
-                count = counts.get(key, job["count"])
+        first = turn % len(contestants)
+        for name in contestants[first:] + contestants[:first]:
+            count = counts.get(name, job["count"])
+            time = await run(name, job, server, count, mark)
+            # What is quick is repeated until it takes a time that can be measured.
+            while name not in counts and time < job["least"] and 2 * count * job["size"] <= LARGEST:
+                count *= 2
                 time = await run(name, job, server, count, mark)
-                # What is quick is repeated until it takes a time that can be measured.
-                while key not in counts and time < job["least"] and 2 * count * job["size"] <= LARGEST:
-                    count *= 2
-                    time = await run(name, job, server, count, mark)
-                counts[key] = count
-                wall = time / count * 1000
-                report(json.dumps({"job": job["name"], "contestant": name, "wall": wall, "count": count}))
+            counts[name] = count
+            report(json.dumps({"contestant": name, "wall": time / count * 1000, "count": count}))
