@@ -54,9 +54,9 @@ class Bridge:
         """Return what sends a text over a WebSocket of JavaScript."""
         return self.sender(socket)
 
-    def on_message(self, transport: "JavaScriptTransport") -> "Callable[[Any], None]":
-        """Make what takes JavaScript's events of messages, and tells the sink of a transport."""
-        sink, bytes_in = transport.sink, self.bytes_in
+    def on_message(self, sink: "Sink", abort: "Callable[[], None]") -> "Callable[[Any], None]":
+        """Make what takes JavaScript's events of messages, and tells a sink."""
+        bytes_in = self.bytes_in
 
         def on_message(event: "Any", again: bool = True) -> None:
             try:
@@ -69,7 +69,7 @@ class Bridge:
                 if again:  # see usv_string() of MicroPython
                     on_message(event, False)
                 else:
-                    transport.abort()
+                    abort()
                     sink.closed(NO_HANDSHAKE, "", False, "no memory for a message")
             else:
                 tell(data)
@@ -143,7 +143,7 @@ class JavaScriptTransport(Transport):
     def __init__(self, bridge: Bridge, url: str, protocols: list[str], sink: "Sink", runtime: Runtime) -> None:
         self._bridge = bridge
         self._runtime = runtime
-        self.sink = sink
+        self._sink = sink
         self._listeners: list[tuple[str, Any]] = []
         self._timer: Any = None
         arguments = (url, protocols) if protocols else (url,)
@@ -157,7 +157,7 @@ class JavaScriptTransport(Transport):
 
     def _listen(self) -> None:
         # Plain functions: Brython never runs others, MicroPython does not find bound methods again.
-        bridge, raw, sink = self._bridge, self.raw, self.sink
+        bridge, raw, sink = self._bridge, self.raw, self._sink
 
         def on_open(event: "Any") -> None:
             sink.opened(raw.protocol, raw.extensions)
@@ -182,8 +182,8 @@ class JavaScriptTransport(Transport):
             self._forget()
             sink.closed(code, reason, clean, "")
 
-        callbacks = (("open", on_open), ("message", bridge.on_message(self)), ("error", on_error), ("close", on_close))
-        for type, callback in callbacks:
+        on_message = bridge.on_message(sink, self.abort)
+        for type, callback in (("open", on_open), ("message", on_message), ("error", on_error), ("close", on_close)):
             listener = bridge.listener(callback)
             self._listeners.append((type, listener))
             raw.addEventListener(type, listener)
@@ -214,7 +214,7 @@ class JavaScriptTransport(Transport):
 
     def poll(self) -> None:
         if self.raw.readyState >= 2:
-            self.sink.closing()
+            self._sink.closing()
 
 
 class JavaScriptRuntime(Runtime):

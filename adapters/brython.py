@@ -15,19 +15,22 @@ from unisocket.adapters._javascript import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from unisocket.adapters._javascript import JavaScriptTransport
+    from unisocket.adapters import Sink
 
 __all__ = ("BrythonAdapter", "Queue", "load_adapter", "run_sync")
 
 supported = hasattr(scope, "WebSocket")
 
+CAUSES = 9  # that are told of: they may go round in a circle
+
 # Functions of JavaScript: where a Content-Security-Policy forbids to make them Brython itself does not run.
 _function = scope.Function.new
 
-# Where it is the engine that looks at a message, and not Python, it costs half as much.
+# Where it is the engine that looks at a message, and not Python, it costs half as much. What these functions use of
+# Brython's own is in 3.14.3 and 3.15.0.
 _on_message = _function(
     "sink",
     "bytes_in",
@@ -49,8 +52,8 @@ class BrythonBridge(Bridge):
             "data", "return __BRYTHON__.fast_bytes(Array.from(new Uint8Array(data)))"
         )
 
-    def on_message(self, transport: "JavaScriptTransport") -> "Any":
-        return _on_message(transport.sink, self.bytes_in)
+    def on_message(self, sink: "Sink", abort: "Callable[[], None]") -> "Any":
+        return _on_message(sink, self.bytes_in)
 
     def sender(self, socket: "Any") -> "Any":
         return socket.send.bind(socket)
@@ -159,12 +162,19 @@ def usv_string(text: str) -> str:
     return joined
 
 
-_traceback = _function("error", "return __BRYTHON__.error_trace(error)")
+# The module traceback would have to be loaded. Brython's own fails for some exceptions, and knows of no cause.
+_traceback = _function(
+    "error", "let b=__BRYTHON__;try{return b.error_trace(error)}catch{return b.class_name(error)+': '+error.args}"
+)
 
 
-def report(error: BaseException, event: "Any") -> None:
-    """Tell the console of an exception that a handler raised."""
-    scope.console.error(_traceback(error))
+def report(error: "BaseException | None", event: "Any") -> None:
+    """Tell the console of an exception that a handler raised, after what caused it."""
+    told: list[str] = []
+    while error is not None and len(told) < CAUSES:
+        told.insert(0, _traceback(error))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    scope.console.error("\n\n".join(told))
 
 
 def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> None:

@@ -49,7 +49,7 @@ class Heap:
     SMALL = 2048  # bytes
 
     def __init__(self) -> None:
-        self._small = memoryview(bytearray(self.SMALL))
+        self._small = memoryview(bytearray(self.SMALL))  # what is filled; nobody else may have it
         self._memory: Any = None  # a Uint8Array
         self._fill: Any = None  # its `set`
         self._copy: Any = None  # its `slice`
@@ -74,9 +74,10 @@ class Heap:
 
     def _read(self, stream: "Any", buffer: "Any", offset: int, length: int, position: int) -> int:
         if self._incoming is None:
-            self._memory = _Uint8Array(buffer.buffer)
-            self._fill = self._memory.set
-            self._copy = self._memory.slice
+            memory = _Uint8Array(buffer.buffer)
+            self._fill = memory.set
+            self._copy = memory.slice
+            self._memory = memory  # last: while it has a length, they may be called
             return 0
         fill = buffer.set
         if not buffer.length:

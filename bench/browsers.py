@@ -85,7 +85,7 @@ steadier, and with a load above the number of cores either may be off by half.
 
 - **JavaScript**: a handler in JavaScript.
 - **thinnest callback**: one Python function, given to `addEventListener` of JavaScript's socket, and for binary
-  messages the fastest way to convert them that this runtime has. Nothing less can be written in Python.
+  messages the fastest way to convert one that this runtime has.
 - **js.WebSocket**: JavaScript's socket as one would use it at first, by `onmessage`.
 - **browser.websocket**, **pyscript.WebSocket**: what Brython and PyScript bring. Their binary messages are
   converted as their documentation has it.
@@ -346,8 +346,9 @@ def page(found: dict[str, Results], wheel: Path, how: str) -> str:
 
 
 IMPORTS_ARE = """The first import in a page whose Python is up, from what was downloaded to objects: each in a fresh
-page and browser, compiling included. In Brython it is the import out of `unisocket.brython.js`; to read its scripts and the
-bundle, which happens before, is not in it. Brython alone keeps what it has compiled: in the IndexedDB of the page, for its next visit."""
+page and browser, compiling included. In Brython it is the import out of `unisocket.brython.js`; to read its scripts and
+the bundle, which happens before, is not in it. Brython alone keeps what it has compiled: in the IndexedDB of the page,
+for its next visit."""
 
 DOWNLOADS_ARE = """What a page downloads for it, beside the runtime."""
 

@@ -28,7 +28,7 @@ from test_packaging import NOT_PORTABLE
 from websockets.sync.server import ServerConnection, serve
 
 import unisocket
-from unisocket._assets import NPM, PARTS, RUNTIMES, brython_bundle, lay_out, micropython_files, sources
+from unisocket._assets import _KNOWN, NPM, PARTS, RUNTIMES, brython_bundle, lay_out, micropython_files, sources
 from unisocket._minify import _bound, minify
 
 ROOT = Path(__file__).parents[1]
@@ -461,8 +461,14 @@ result = found, os.sep
 """
     known = {"sys.platform == 'here' or os.name == 'x'": "True", "os.sep": "'|'", "import json": ""}
     assert minify(program, known) == "import os,sys;found=1;result=found,'|'\n"
-    with pytest.raises(LookupError, match="does not ask what is known: os.pathsep"):
+    assert minify("import os\nos.sep = os.sep", known={"os.sep": "'|'"}) == "import os;os.sep='|'\n"
+    with pytest.raises(LookupError, match=r"does not ask what is known: os\.pathsep"):
         minify(program, {**known, "os.pathsep": "':'"})
+
+
+@pytest.mark.parametrize("runtime", _KNOWN)
+def test_all_modules_of_which_something_is_known_are_there(runtime: str) -> None:
+    assert set(_KNOWN[runtime]) <= {path for part in PARTS for path in sources(runtime, part)}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -550,6 +556,11 @@ LISTS = ", ".join(f'"dist/micropython/{name}.json"' for name in ALL)
 WAYS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "brython": (brython_page("unisocket"), "", ("unisocket.brython.js",)),
     "brython-alone": (brython_page("unisocket", brython=BRYTHON_ALONE), "", ("unisocket.brython.js",)),
+    "brython-compat-alone": (
+        brython_page("unisocket", "unisocket-compat", brython=BRYTHON_ALONE),
+        "import unisocket.compat.brython\nunisocket.compat.brython.install()\n",
+        ("unisocket.brython.js", "unisocket-compat.brython.js"),
+    ),
     "brython-parts": (brython_page(*ALL), FROM_ALL, tuple(f"{name}.brython.js" for name in ALL)),
     "micropip": (MICROPIP.replace("INSTALL", f'await micropip.install("${{here("dist/{WHEEL}")}}")'), "", (WHEEL,)),
     "micropip-index": (
@@ -594,18 +605,36 @@ def test_brython_tells_of_a_handlers_exception_without_its_standard_library(
 ) -> None:
     program = """
 import unisocket
+from browser import window
+
+class Odd(Exception):
+    def __str__(self):
+        raise RuntimeError("of an exception")
 
 def fail(event):
-    raise ValueError("of a handler")
+    try:
+        raise ValueError("of a handler")
+    except ValueError as error:
+        raise KeyError("because of it") from error
 
-unisocket.WebSocket("ws://127.0.0.1:9/", onerror=fail, onclose=lambda event: print("closed", event.code))
+def look(event):
+    return window.document.querySelector("#gone").value
+
+def be_odd(event):
+    raise Odd(7)
+
+ws = unisocket.WebSocket("ws://127.0.0.1:9/")
+for listener in (fail, look, be_odd):
+    ws.addEventListener("error", listener)
+ws.onclose = lambda event: print("closed", event.code)
 """
     with ExitStack() as stack:
         page = WAYS["brython-alone"][0].replace("PROGRAM", program)
         server = serve_page(stack, tmp_path, page, dist, served_folder / "brython")
         told = shown(browser, server.url, "closed 1006")
     assert "in fail" in told
-    assert "ValueError: of a handler" in told
+    order = [told.index(text) for text in ("ValueError: of a handler", "because of it", "AttributeError", "Odd")]
+    assert order == sorted(order)
     assert server.failed() == []
 
 
@@ -769,8 +798,29 @@ def test_import_from_a_folder_names_what_is_missing_each_time(
     assert CURE in errors[0]
 
 
-NEEDED = {"brython": "Brython 3.14", "micropython": "MicroPython 1.24", "pyodide": "Pyodide 0.26, with Python 3.12"}
-OLD = {"brython": "3.13", "micropython": "1.23", "pyodide": "3.11"}
+@pytest.mark.browser
+@pytest.mark.parametrize("missing", ["unisocket.adapters.brython", "unisocket._websocket"])
+def test_import_out_of_half_a_script_names_what_is_missing_each_time(
+    missing: str, dist: Path, served_folder: Path, browser: Chromium, tmp_path: Path
+) -> None:
+    script = (dist / "unisocket.brython.js").read_text()
+    half = re.sub(rf'^"{missing}":.*?\],?\n(?="|}})', "", script, flags=re.MULTILINE | re.DOTALL)
+    assert 0 < len(script) - len(half) < 12_000
+    program = TWICE.replace("import sys", "import _sys as sys")
+    page = f'{BRYTHON_ALONE}<script src="half.js"></script><script type="text/python">{program}</script>'
+    with ExitStack() as stack:
+        server = serve_page(stack, tmp_path, page, served_folder / "brython")
+        (tmp_path / "half.js").write_text(half)
+        said = shown(browser, server.url, "[]")
+    errors = re.findall(r"unisocket is not whole \(.*", said)
+    assert len(errors) == 2
+    assert errors[0] == errors[1]
+    assert missing.rpartition(".")[2] in errors[0]
+    assert CURE in errors[0]
+
+
+NEEDED = {"brython": "Brython 3.14.3", "micropython": "MicroPython 1.24", "pyodide": "Pyodide 0.26, with Python 3.12"}
+OLD = {"brython": "3.13.2", "micropython": "1.23", "pyodide": "3.11"}
 
 
 @pytest.mark.browser
@@ -778,7 +828,7 @@ OLD = {"brython": "3.13", "micropython": "1.23", "pyodide": "3.11"}
 def test_import_refuses_a_runtime_that_is_too_old_each_time(
     runtime: str, served_folder: Path, browser: Chromium, tmp_path: Path
 ) -> None:
-    """The last release before those that will do; package.json has it."""
+    """A release before those that will do; package.json has it."""
     lay_out(tmp_path, runtime, npm_packages() / f"old-{runtime}")
     error = f"unisocket needs {NEEDED[runtime]} or newer, and this is {OLD[runtime]}: load a newer one"
     # The program changes within a second, which the server's Last-Modified does not tell.

@@ -48,6 +48,7 @@ _KNOWN = {
             "TYPE_CHECKING or hasattr(builtins, 'TimeoutError')": "True",
             "builtins.TimeoutError": "__BRYTHON__.builtins['TimeoutError']",
         },
+        "unisocket/compat/_native.py": {"import sys": "import _sys as sys"},
     },
     "micropython": {
         "unisocket/_runtime.py": {

@@ -33,7 +33,7 @@ def minify(source: str, known: Mapping[str, str] | None = None) -> str:
         known: What to put in the place of expressions and imports, as `ast.unparse()` writes them; "" = nothing.
 
     Raises:
-        LookupError: The module has nothing of what is known.
+        LookupError: The module does not ask all that is known.
     """
     answers = _Known(known or {})
     tree = _Bare().visit(answers.visit(ast.parse(source)))
@@ -61,13 +61,16 @@ class _Known(ast.NodeTransformer):
         self.unused = set(known)
 
     def visit(self, node: ast.AST) -> Any:
-        question = ast.unparse(node) if self._known and isinstance(node, (ast.expr, ast.Import)) else ""
+        asks = isinstance(node, (ast.expr, ast.Import)) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+        question = ast.unparse(node) if self._known and asks else ""
         if question not in self._known:
             return super().generic_visit(node)
         self.unused.discard(question)
-        for answer in ast.parse(self._known[question]).body:
-            return answer.value if isinstance(answer, ast.Expr) else answer
-        return None
+        statements = ast.parse(self._known[question]).body
+        if not statements:
+            return None
+        (answer,) = statements
+        return answer.value if isinstance(answer, ast.Expr) else answer
 
 
 class _Bare(ast.NodeTransformer):

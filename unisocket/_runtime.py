@@ -7,13 +7,13 @@ It looks at `sys` only. To try imports instead would cost Brython six failed req
 import sys
 
 
-def _need(what: str, major: int, minor: int) -> None:
+def _need(what: str, *oldest: int) -> None:
     """Refuse what is too old, before anything of the package is imported that it could not read."""
     version = sys.implementation.version
-    found = (version[0], version[1])  # in Brython 3.14 it can be indexed, and not iterated over
-    if found < (major, minor):
-        numbers = (what, major, minor) + found
-        raise ImportError("unisocket needs %s %d.%d or newer, and this is %d.%d: load a newer one" % numbers)
+    found = tuple([version[index] for index in range(len(oldest))])  # Brython 3.14 cannot iterate over it
+    if found < oldest:
+        needed, this = [".".join([str(number) for number in numbers]) for numbers in (oldest, found)]
+        raise ImportError("unisocket needs %s %s or newer, and this is %s: load a newer one" % (what, needed, this))
 
 
 def not_whole(error: Exception) -> ImportError:
@@ -36,7 +36,7 @@ if sys.implementation.name == "micropython":
     _need("MicroPython", 1, 24)
 elif sys.implementation.name.lower() == "brython":  # old ones have no capital
     _module = "brython"
-    _need("Brython", 3, 14)
+    _need("Brython", 3, 14, 3)
 elif sys.platform == "emscripten":
     _module = "pyodide"
     _need("Pyodide 0.26, with Python", 3, 12)

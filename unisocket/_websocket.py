@@ -458,10 +458,11 @@ class WebSocket:
                         sink.text, sink.batch = connection._queue.append, connection._settle
             elif len(listeners) == 1 and listeners[0].call is not None and not listeners[0].once:
                 sink.text = self._straight_to(listeners[0].call)
-            sink.binary = text = sink.text
             if sink.view:
-                view = self._view
+                text, view = sink.text, self._view
                 sink.binary = lambda data: text(view(data))
+            else:
+                sink.binary = sink.text
 
     def _on_drained(self) -> None:
         if self._connection is not None:

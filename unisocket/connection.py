@@ -193,8 +193,7 @@ class Connection:
             self._receiver = self._runtime.future()
             timer = None
             try:
-                if timeout is not None:
-                    timer = self._limit(self._receiver, timeout)
+                timer = self._limit(self._receiver, timeout)
                 await self._receiver
             finally:
                 self._receiver = None
@@ -295,12 +294,12 @@ class Connection:
 
     # Waiting
 
-    def _limit(self, future: "Future", timeout: float) -> "Timer | None":
+    def _limit(self, future: "Future", timeout: float | None) -> "Timer | None":
         """Let a future be waited for at most so many seconds; returns the timer, to be cancelled.
 
         NaN is no time at all, as what comes of the maximum.
         """
-        if timeout >= FOR_EVER:
+        if timeout is None or timeout >= FOR_EVER:
             return None
         return self._runtime.later(max(0, timeout), lambda: future.set_result(None))
 
@@ -310,8 +309,7 @@ class Connection:
         self._waiters.append(future)
         timer = None
         try:
-            if timeout is not None:
-                timer = self._limit(future, timeout)
+            timer = self._limit(future, timeout)
             await future
         finally:
             self._waiters = [other for other in self._waiters if other is not future]
@@ -332,10 +330,8 @@ class Connection:
 
     def _on_message(self, data: "Any") -> None:
         self._queue.append(data)
-        if self._pauses:
+        if self._receiver is not None or self._pauses:
             self._settle()
-        elif self._receiver is not None:
-            self._runtime.wake(self._receiver)
 
     def _settle(self) -> None:
         """Wake who waits for a message, and stop reading if much waits to be received."""
