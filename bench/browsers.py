@@ -85,7 +85,8 @@ steadier, and with a load above the number of cores either may be off by half.
 
 - **JavaScript**: a handler in JavaScript.
 - **thinnest callback**: one Python function, given to `addEventListener` of JavaScript's socket, and for binary
-  messages the fastest way to convert one that this runtime has.
+  messages the fastest way to convert one by itself: in MicroPython by a view of the memory that is made for it, where
+  unisocket keeps one.
 - **js.WebSocket**: JavaScript's socket as one would use it at first, by `onmessage`.
 - **browser.websocket**, **pyscript.WebSocket**: what Brython and PyScript bring. Their binary messages are
   converted as their documentation has it.
@@ -215,7 +216,7 @@ def measure(name: str, folder: Path, server: Server, chosen: list[Job], rounds: 
     cpu: list[float] = []
     with TimedContext(name, folder) as context:
         for job in chosen:
-            arguments |= {"job": asdict(job), "rounds": rounds}
+            arguments |= {"job": asdict(job), "rounds": rounds, "first": job is chosen[0]}
             for at, report in context.run((PAGES / "contest.py").read_text(), arguments, silence=SILENCE):
                 if report is None:
                     cpu.append(at)

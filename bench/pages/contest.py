@@ -344,7 +344,8 @@ async def main(report, arguments):
         # The server looks at the clock of this page's thread.
         report("null")
 
-    for name in (OWN, UNISOCKET) if BRYTHON else (RAW, OWN, UNISOCKET):
+    sayers = (OWN, UNISOCKET) if BRYTHON else (RAW, OWN, UNISOCKET)
+    for name in sayers if arguments["first"] else ():
         report(json.dumps({"contestant": name, "arrived": await say(name, server)}))
 
     job = arguments["job"]
