@@ -257,12 +257,11 @@ class Queue:
         self._out.append(item)
 
     def popleft(self) -> "Any":
-        out = self._out
-        if not out:
-            out = self._out = self._in
-            out.reverse()
+        if not self._out:
+            self._out = self._in
+            self._out.reverse()
             self._in = []
-        return out.pop()
+        return self._out.pop()
 
 
 async def reported(coroutine: "Coroutine[Any, Any, Any]", report: "Callable[[BaseException, Any], None]") -> None:

@@ -174,7 +174,7 @@ def report(error: "BaseException | None", event: "Any") -> None:
     while error is not None and len(told) < CAUSES:
         told.insert(0, _traceback(error))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    scope.console.error("\n\n".join(told))
+    scope.console.error("\n\nled to:\n\n".join(told))
 
 
 def run(coroutine: "Coroutine[Any, Any, Any] | None" = None) -> None:

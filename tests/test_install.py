@@ -633,7 +633,8 @@ ws.onclose = lambda event: print("closed", event.code)
         server = serve_page(stack, tmp_path, page, dist, served_folder / "brython")
         told = shown(browser, server.url, "closed 1006")
     assert "in fail" in told
-    order = [told.index(text) for text in ("ValueError: of a handler", "because of it", "AttributeError", "Odd")]
+    texts = ("ValueError: of a handler", "led to:", "because of it", "AttributeError", "Odd")
+    order = [told.index(text) for text in texts]
     assert order == sorted(order)
     assert server.failed() == []
 

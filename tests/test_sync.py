@@ -755,7 +755,7 @@ def test_what_came_before_the_loss_that_a_send_finds_is_received(peer: BlockingP
         peer.do(["together", [["text", "1"], ["text", "2"], ["close", 1000, "bye"]]], [end])
         with suppress(ConnectionClosed):
             for _ in range(4):
-                time.sleep(0.05)
+                time.sleep(0.05)  # until the end has come: whoever looked would have received
                 ws.send("x")
         assert [ws.recv(timeout=SECONDS) for _ in range(2)] == ["1", "2"]
         with pytest.raises(unisocket.ConnectionClosedOK, match="bye"):
